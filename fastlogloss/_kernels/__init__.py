@@ -1,0 +1,47 @@
+"""Everything compiled, behind one choice of instruction set.
+
+``FASTLOGLOSS_ISA=base|v3`` forces a variant; without it the best one that the
+processor runs is taken. Both give the same bits.
+"""
+
+import importlib
+import importlib.util
+import os
+
+from fastlogloss._kernels import _cpu
+
+# name -> (module, can this processor run it?); the first that can is the default.
+_VARIANTS = {
+    "v3": ("fastlogloss._kernels._v3", _cpu.supports_v3),
+    "base": ("fastlogloss._kernels._base", lambda: True),
+}
+
+
+def available():
+    """Names of the variants that are built and run on this processor, best first."""
+    return [
+        name
+        for name, (module, runs) in _VARIANTS.items()
+        if runs() and importlib.util.find_spec(module) is not None
+    ]
+
+
+def load(name):
+    """Import the variant `name`; ValueError, listing the choices, if it cannot run."""
+    choices = available()
+    if name not in choices:
+        raise ValueError(
+            f"FASTLOGLOSS_ISA={name!r} is not available here; "
+            f"choose one of {', '.join(choices)}"
+        )
+    return importlib.import_module(_VARIANTS[name][0])
+
+
+def _choose():
+    name = os.environ.get("FASTLOGLOSS_ISA")
+    return load(available()[0] if name is None else name)
+
+
+loops = _choose()
+LossState = loops.LossState
+mean_loss = loops.mean_loss

@@ -1,0 +1,2 @@
+# The loops compiled for the baseline of the platform.
+include "loops.pxi"

@@ -1,0 +1,271 @@
+# Labels -> codes: hashing of fixed-size records and of strings.
+#
+# Design
+# A. A label of a plain array is a record of itemsize bytes, be it int64, float64 or
+#    '<U5': one hash table for all. Rejected: np.unique, which sorts (50 to 200 ns a
+#    row, and a copy of the labels); this is 2 to 8.
+# B. The table stops at `limit` records: there are never more classes than columns, so
+#    it needs no growth, and labels that are no classes at all are found out early.
+# C. The GIL is held throughout: other threads cannot resize what is read, and an
+#    object stays alive while it is looked up.
+
+cimport cython
+cimport numpy as cnp
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.object cimport PyObject, PyTypeObject
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcmp, memcpy
+
+from fastlogloss._kernels.scalar cimport prefetch
+
+cnp.import_array()
+
+cdef extern from "Python.h":
+    # As cpython's own pxd has them, but without the counting of references.
+    PyObject* PyDict_GetItem(PyObject* mapping, PyObject* key)
+    Py_ssize_t PyLong_AsSsize_t(PyObject* number)
+    bint PyUnicode_CheckExact(PyObject* item)
+    PyTypeObject* Py_TYPE(PyObject* item)
+
+cdef enum:
+    FETCH = 16  # strings ahead
+
+
+ctypedef fused code_t:
+    int64_t
+    uint8_t
+
+
+cdef inline uint64_t hash_record(const char* record, Py_ssize_t size) noexcept nogil:
+    cdef uint64_t h = 0, word
+    while size >= 8:
+        memcpy(&word, record, 8)
+        h = (h ^ word) * <uint64_t>0x9E3779B97F4A7C15
+        h ^= h >> 32
+        record += 8
+        size -= 8
+    if size:
+        word = 0
+        memcpy(&word, record, size)
+        h = (h ^ word) * <uint64_t>0x9E3779B97F4A7C15
+        h ^= h >> 32
+    return h
+
+
+@cython.final
+cdef class RecordTable:
+    """Distinct fixed-size records, numbered in the order in which they appear.
+
+    Parameters
+    ----------
+    itemsize : int
+        Bytes of a record.
+    limit : int
+        Records that fit.
+    """
+
+    cdef readonly Py_ssize_t itemsize, limit
+    cdef Py_ssize_t count
+    cdef uint64_t mask
+    cdef char* records
+    cdef int32_t* slots  # number of a record + 1, or 0
+
+    def __cinit__(self, Py_ssize_t itemsize, Py_ssize_t limit):
+        if itemsize < 1 or not 0 < limit < 2**30:
+            raise ValueError(f"no table of {limit} records of {itemsize} bytes")
+        cdef Py_ssize_t capacity = 16
+        while capacity < 4 * limit:
+            capacity *= 2
+        self.itemsize = itemsize
+        self.limit = limit
+        self.mask = capacity - 1
+        self.records = <char*>malloc(limit * itemsize)
+        self.slots = <int32_t*>calloc(capacity, sizeof(int32_t))
+        if self.records == NULL or self.slots == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        free(self.records)
+        free(self.slots)
+
+    def __len__(self):
+        return self.count
+
+    def tobytes(self):
+        """The records, one after the other."""
+        return PyBytes_FromStringAndSize(self.records, self.count * self.itemsize)
+
+    cdef inline Py_ssize_t find(self, const char* record, Py_ssize_t size) noexcept:
+        # Number of a record, new ones included; -1 where the table is full.
+        cdef uint64_t slot = hash_record(record, size) & self.mask
+        cdef Py_ssize_t number
+        while self.slots[slot]:
+            number = self.slots[slot] - 1
+            if memcmp(self.records + number * size, record, size) == 0:
+                return number
+            slot = (slot + 1) & self.mask
+        if self.count == self.limit:
+            return -1
+        number = self.count
+        memcpy(self.records + number * size, record, size)
+        self.slots[slot] = <int32_t>(number + 1)
+        self.count += 1
+        return number
+
+    cdef inline bint find_all(
+        self, const char* records, Py_ssize_t size, Py_ssize_t n, code_t* numbers
+    ) noexcept:
+        cdef Py_ssize_t i, number
+        for i in range(n):
+            number = self.find(records + i * size, size)
+            if number < 0:
+                return False
+            if numbers != NULL:
+                numbers[i] = <code_t>number
+        return True
+
+    cdef bint find_sized(
+        self, const char* records, Py_ssize_t n, code_t* numbers
+    ) noexcept:
+        # A constant size lets the compiler inline the copies and the comparisons:
+        # numbers, and strings of up to four characters.
+        if self.itemsize == 8:
+            return self.find_all(records, 8, n, numbers)
+        if self.itemsize == 4:
+            return self.find_all(records, 4, n, numbers)
+        if self.itemsize == 12:
+            return self.find_all(records, 12, n, numbers)
+        if self.itemsize == 16:
+            return self.find_all(records, 16, n, numbers)
+        return self.find_all(records, self.itemsize, n, numbers)
+
+    def encode(self, cnp.ndarray values not None, cnp.ndarray out=None):
+        """Number the records of `values`; False once there are more than fit.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n,)
+            C-contiguous, of the table's itemsize.
+        out : ndarray of int64 or, for a limit below 256, uint8, shape (n,), optional
+            Receives the numbers.
+        """
+        cdef Py_ssize_t n = values.size
+        cdef const char* records = cnp.PyArray_BYTES(values)
+        if not values.flags.c_contiguous or values.itemsize != self.itemsize:
+            raise ValueError("values must be contiguous records of the table's size")
+        if out is None:
+            return self.find_sized(records, n, <int64_t*>NULL)
+        if _is_plain(out, n, cnp.NPY_INT64):
+            return self.find_sized(records, n, <int64_t*>cnp.PyArray_DATA(out))
+        if _is_plain(out, n, cnp.NPY_UINT8) and self.limit < 256:
+            return self.find_sized(records, n, <uint8_t*>cnp.PyArray_DATA(out))
+        raise ValueError("out must be contiguous int64 or uint8 of the size of values")
+
+
+cdef bint _is_plain(cnp.ndarray a, Py_ssize_t n, int type_number, bint written=True):
+    return (
+        cnp.PyArray_TYPE(a) == type_number
+        and cnp.PyArray_IS_C_CONTIGUOUS(a)
+        and cnp.PyArray_ISBEHAVED_RO(a)
+        and cnp.PyArray_SIZE(a) == n
+        and (cnp.PyArray_ISWRITEABLE(a) or not written)
+    )
+
+
+def recode(cnp.ndarray numbers not None, cnp.ndarray code_of_number not None):
+    """Replace each number by its code, in place.
+
+    Parameters
+    ----------
+    numbers : ndarray of int64 or uint8, shape (n,)
+        C-contiguous, writeable.
+    code_of_number : ndarray of int64, shape (n_numbers,)
+        Numbers outside its range (another thread's doing) become -1 or 255.
+    """
+    cdef Py_ssize_t n = numbers.size, n_numbers = code_of_number.size
+    if not _is_plain(code_of_number, n_numbers, cnp.NPY_INT64, False):
+        raise ValueError("code_of_number must be contiguous int64")
+    cdef const int64_t* codes = <const int64_t*>cnp.PyArray_DATA(code_of_number)
+    if _is_plain(numbers, n, cnp.NPY_INT64):
+        _recode(<int64_t*>cnp.PyArray_DATA(numbers), n, codes, n_numbers)
+    elif _is_plain(numbers, n, cnp.NPY_UINT8):
+        _recode(<uint8_t*>cnp.PyArray_DATA(numbers), n, codes, n_numbers)
+    else:
+        raise ValueError("numbers must be contiguous int64 or uint8")
+
+
+cdef void _recode(
+    code_t* numbers, Py_ssize_t n, const int64_t* codes, Py_ssize_t n_numbers
+) noexcept:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if 0 <= <Py_ssize_t>numbers[i] < n_numbers:
+            numbers[i] = <code_t>codes[numbers[i]]
+        else:
+            numbers[i] = <code_t>(-1)
+
+
+def encode_strings(
+    cnp.ndarray values not None, Py_ssize_t limit, cnp.ndarray out not None, type also
+):
+    """Number the strings of an object array in the order in which they appear.
+
+    Parameters
+    ----------
+    values : ndarray of object, shape (n,)
+        C-contiguous.
+    limit : int
+        Different strings allowed.
+    out : ndarray of int64 or, for a limit below 256, uint8, shape (n,)
+        Receives the numbers.
+    also : type
+        A subclass of str (np.str_) that counts as one.
+
+    Returns
+    -------
+    list of str or None
+        The different strings; None where something is not a string or there are too
+        many of them.
+    """
+    cdef Py_ssize_t n = values.size
+    if not _is_plain(values, n, cnp.NPY_OBJECT, False):
+        raise ValueError("values must be contiguous objects")
+    cdef PyObject** items = <PyObject**>cnp.PyArray_DATA(values)
+    cdef dict known = {}
+    cdef bint done
+    if _is_plain(out, n, cnp.NPY_INT64):
+        done = _number(items, n, limit, <int64_t*>cnp.PyArray_DATA(out), known, also)
+    elif _is_plain(out, n, cnp.NPY_UINT8) and limit < 256:
+        done = _number(items, n, limit, <uint8_t*>cnp.PyArray_DATA(out), known, also)
+    else:
+        raise ValueError("out must be contiguous int64 or uint8 of the size of values")
+    return [str(item) for item in known] if done else None
+
+
+cdef bint _number(
+    PyObject** items, Py_ssize_t n, Py_ssize_t limit, code_t* numbers, dict known,
+    type also,
+) except -1:
+    # Counting references would write to every string; hashing and comparing strings
+    # runs no other code that could release one.
+    cdef Py_ssize_t i
+    cdef PyObject* found
+    cdef PyObject* item
+    for i in range(n):
+        if i + FETCH < n:
+            prefetch(items[i + FETCH])
+        item = items[i]
+        if item == NULL:
+            return False
+        if not PyUnicode_CheckExact(item) and Py_TYPE(item) != <PyTypeObject*>also:
+            return False
+        found = PyDict_GetItem(<PyObject*>known, item)
+        if found == NULL:
+            if len(known) == limit:
+                return False
+            numbers[i] = <code_t>len(known)
+            known[<object>item] = len(known)
+        else:
+            numbers[i] = <code_t>PyLong_AsSsize_t(found)
+    return True

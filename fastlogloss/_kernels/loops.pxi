@@ -1,0 +1,174 @@
+# The typed loops and the block engine. Included by _base.pyx and _v3.pyx, which
+# differ in nothing but the compiler flags of setup.py.
+#
+# Design
+# A. A tile (256 rows) is loaded, checked and turned into q, the probability given to
+#    the true class, in an L1 buffer; then one reduction runs over the buffer. Label
+#    type and dtype are parameters of the load alone, weights of the reduction alone.
+#    Rejected: one fused loop per combination. It needs more accumulators than there
+#    are vector registers (measured 1.2 ns a row in cache, this design 0.7), and a copy
+#    of the loop for each of weights x labels x dtypes.
+# B. Strips of 32 rows are loaded between prefetches of the rows 8 KiB ahead, so that
+#    memory works while the reduction computes. Without them the two take turns:
+#    1.5 times the time of reading the arrays, with them 1.1.
+# C. Unweighted rows need no logarithm: sum(log q) = log(product q), the product kept
+#    as an unevaluated sum h + l of two doubles (error 2^-100 per factor) and an
+#    integer exponent. Factors are at least 2^-56, so that 16 of them, and the errors
+#    of their product, stay normal numbers; then the exponent moves to the integer.
+#    The product is a tree over the buffer (elementwise loops, which every compiler
+#    vectorises; lanes in registers were vectorised by gcc only now and then).
+#    Rejected: a plain product, wrong from the 4th digit where every q is near 1.
+# D. Weighted rows take one logarithm each, summed by a tree over the tile (depth 8)
+#    and in compensated sums across tiles. An eps below 2^-56 goes the same way with
+#    unit weights. Bound: 8 roundings of the tree + 1 ULP of the log + 1 of the weight,
+#    1.3e-15; the tests assert 2e-15.
+# E. Probabilities that need no clip, all but the saturated, pay one range check on
+#    their bits; a tile that fails it is looked at again, exactly, and clipped.
+#    Rejected: clip always; gcc turns the two selects of a clip into three blends.
+# F. Blocks, tiles and lanes are fixed by n_columns alone and merged in order: the same
+#    bits for every thread count, instruction set and memory layout. Tails are padded
+#    with the neutral row (q = 1, weight 0).
+# G. Pure: no Python, no allocation, no I/O inside; threads only in run_typed().
+
+cimport cython
+cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
+from cython.parallel cimport prange, threadid
+from libc.math cimport INFINITY, isinf, isnan
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memset
+
+from fastlogloss._kernels cimport openmp
+from fastlogloss._kernels.scalar cimport (
+    absolute,
+    check,
+    choose,
+    drop_exponent,
+    exponent_field,
+    exp_nonpositive,
+    exponent_of_field,
+    fetch_ahead,
+    from_bits,
+    inverse_power,
+    larger,
+    log_any,
+    log_excess,
+    log_normal,
+    log_product,
+    outside,
+    outside_unit,
+    product_error,
+    sum_error,
+    to_bits,
+)
+
+import weakref
+
+cnp.import_array()
+
+ctypedef fused label_t:
+    double
+    int64_t
+    uint8_t
+
+ctypedef fused proba_t:
+    double
+    float
+
+cdef enum:
+    TILE = 256
+    HALF_TILE = 128
+    LANES = 16        # partial products of a tile: TILE / LANES = 16 factors each
+    STRIP = 32
+    STRIP_VALUES = 320  # of a wider p: what is looked at twice, from L1
+    MAX_GROUP = 64    # rows of several columns that are worked on together,
+    GROUP_VALUES = 4096  # in buffers of about this size
+    SUMMED = 8        # rows that are summed together, one a lane, if a strip has them
+    WAVE = 512        # blocks between two looks at pending signals
+    BLOCK_VALUES = 16384
+    SHORT_VALUES = 32768  # of a call that takes the short way
+
+cdef enum:
+    _BAD_LABEL = 1
+    _BAD_PROBA = 2
+    _BAD_ROW_SUM = 4
+    _BAD_SCORE = 8
+    _BAD_TARGET = 16
+
+cdef enum:
+    FLOAT64 = 0
+    FLOAT32 = 1
+    INT64 = 2
+    UINT8 = 3
+
+BAD_LABEL = _BAD_LABEL
+BAD_PROBA = _BAD_PROBA
+BAD_ROW_SUM = _BAD_ROW_SUM
+BAD_SCORE = _BAD_SCORE
+BAD_TARGET = _BAD_TARGET
+HAS_OPENMP = bool(openmp.HAS_OPENMP)
+
+cdef double MIN_FACTOR = 2.0 ** -56
+cdef double TARGET_TOLERANCE = 1e-6  # of a row of targets around 1: float32 rows pass
+
+
+cdef struct Task:
+    # What holds for every row of a call.
+    double low              # clip to [low, high]
+    double high
+    uint64_t inner_low      # bits: p in [inner_low, inner_high] needs no clip,
+    uint64_t inner_high     # and neither does 1 - p
+    double tolerance        # of a row's sum around 1
+    Py_ssize_t n_columns    # 1: p of the positive class
+    bint use_product        # design C, else D
+    bint general            # scores.pxi, else the short way for probabilities
+    bint from_logits
+    bint soft               # y are targets in [0, 1], a row of them per class
+    double target_slope     # target = slope * label + offset
+    double target_offset
+    double flat_low         # derivatives of p are 0 up to here, and from there on
+    double flat_high
+    double scale            # of the derivatives
+    double hessian_factor
+    # Rows of a group. Not a constant: gcc unrolls short loops of known length before it
+    # could vectorise them.
+    Py_ssize_t group
+    bint check_only         # validate, compute nothing
+
+
+cdef struct Outputs:
+    # Where rows go; NULL for what is not asked for.
+    double* rows            # (n,) losses
+    char* gradient          # (n, n_columns)
+    char* hessian           # (n, n_columns), not without the gradient
+    int gradient_kind
+    int hessian_kind
+
+
+cdef struct Partial:
+    # The mergeable state of some rows.
+    double h                # product of q = (h + l) * 2^exponent     (design C)
+    double l
+    int64_t exponent
+    double loss             # -sum(w * log q) = loss + loss_tail      (design D)
+    double loss_tail
+    double weight           # sum(w) = weight + weight_tail
+    double weight_tail
+    int64_t n_ones          # rows of label 1, where n_columns == 1
+    int status
+
+
+cdef struct Checks:
+    # What the loads of a tile found; looked at once, at its end.
+    uint64_t not_label      # not 0: some label is not 0 or 1
+    uint64_t ones           # labels that are 1
+    uint64_t off            # bit 62 or 63: some p may be outside [0, 1]
+    uint64_t saturated      # bit 63: some q may need a clip
+    int sums                # 0: some row does not sum to one
+
+
+include "loads.pxi"
+include "sums.pxi"
+include "scores.pxi"
+include "engine.pxi"

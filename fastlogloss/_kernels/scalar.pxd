@@ -1,0 +1,25 @@
+# Scalar maths of scalar.h; the reasons are written there.
+from libc.stdint cimport int64_t, uint64_t
+
+cdef extern from "scalar.h" nogil:
+    uint64_t to_bits(double x)
+    double from_bits(uint64_t u)
+    double absolute(double x)
+    double larger(double x, double y)
+    void prefetch(const void* address)
+    void fetch_ahead(const char* array, Py_ssize_t first, Py_ssize_t n, int size)
+    void check(int condition)
+    uint64_t outside(double x, uint64_t low, uint64_t high)
+    uint64_t outside_unit(double x)
+    double choose(uint64_t mask, double when_set, double otherwise)
+    double product_error(double a, double b, double product)
+    double sum_error(double a, double b, double total)
+    uint64_t exponent_field(double x)
+    int64_t exponent_of_field(uint64_t field)
+    double drop_exponent(double x, uint64_t field)
+    double inverse_power(uint64_t field)
+    double exp_nonpositive(double x)
+    double log_normal(double x)
+    double log_excess(double x)
+    double log_any(double x)
+    double log_product(double h, double l, double e)

@@ -1,0 +1,198 @@
+# Reductions of a tile: product, weighted sum, rows (designs C, D).
+
+cdef inline void multiply_halves(
+    double* h,              # IN (2n,), OUT (n,): h[i] * h[n + i]
+    double* l,              # IN (2n,), OUT (n,)
+    Py_ssize_t n,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef double a, b, c
+    for i in range(n):
+        a = h[i]
+        b = h[n + i]
+        c = a * b
+        l[i] = (a * l[n + i] + b * l[i]) + product_error(a, b, c)
+        h[i] = c
+
+
+cdef inline int64_t normalise(double* h, double* l, Py_ssize_t n) noexcept nogil:
+    # Take the binary exponents out of h + l; return their sum.
+    cdef Py_ssize_t i
+    cdef uint64_t field
+    cdef int64_t exponent = 0
+    for i in range(n):
+        field = exponent_field(h[i])
+        exponent += exponent_of_field(field)
+        h[i] = drop_exponent(h[i], field)
+        l[i] = l[i] * inverse_power(field)
+    return exponent
+
+
+cdef inline int64_t multiply_plain_tile(
+    double* q,              # IN (TILE,), destroyed
+    double* lane_h,         # IN/OUT (2 * LANES,): the first half accumulates
+    double* lane_l,         # IN/OUT (2 * LANES,)
+) noexcept nogil:
+    cdef double l[HALF_TILE]
+    cdef double a, c
+    cdef Py_ssize_t i
+    for i in range(HALF_TILE):
+        a = q[i]
+        c = a * q[HALF_TILE + i]
+        l[i] = product_error(a, q[HALF_TILE + i], c)
+        q[i] = c
+    multiply_halves(q, l, 64)
+    multiply_halves(q, l, 32)
+    multiply_halves(q, l, 16)
+    for i in range(LANES):
+        lane_h[LANES + i] = q[i]
+        lane_l[LANES + i] = l[i]
+    return multiply_lanes(lane_h, lane_l)
+
+
+cdef inline void multiply_excesses(double* x, Py_ssize_t n) noexcept nogil:
+    # IN (2n,), OUT (n,): (1 + x[i]) (1 + x[n + i]) - 1
+    cdef Py_ssize_t i
+    for i in range(n):
+        x[i] = (x[i] + x[n + i]) + x[i] * x[n + i]
+
+
+cdef inline int64_t multiply_excess_tile(
+    double* x,              # IN (TILE,), destroyed: factors 1 + x
+    double* lane_h,         # IN/OUT (2 * LANES,): the first half accumulates
+    double* lane_l,         # IN/OUT (2 * LANES,)
+) noexcept nogil:
+    cdef Py_ssize_t i
+    multiply_excesses(x, 128)
+    multiply_excesses(x, 64)
+    multiply_excesses(x, 32)
+    multiply_excesses(x, 16)
+    for i in range(LANES):
+        lane_h[LANES + i] = 1.0 + x[i]
+        lane_l[LANES + i] = sum_error(1.0, x[i], lane_h[LANES + i])
+    return multiply_lanes(lane_h, lane_l)
+
+
+cdef inline int64_t multiply_lanes(double* lane_h, double* lane_l) noexcept nogil:
+    # IN (2 * LANES,): the second half is multiplied into the first.
+    cdef int64_t exponent
+    exponent = normalise(lane_h + LANES, lane_l + LANES, LANES)
+    multiply_halves(lane_h, lane_l, LANES)
+    return exponent + normalise(lane_h, lane_l, LANES)
+
+
+cdef inline void start_lanes(double* lane_h, double* lane_l) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(LANES):
+        lane_h[i] = 1.0
+        lane_l[i] = 0.0
+
+
+cdef inline void fold_lanes(double* h, double* l, Partial* part) noexcept nogil:
+    # The lanes lie in [sqrt(1/2), sqrt(2)): their product needs no scaling.
+    multiply_halves(h, l, 8)
+    multiply_halves(h, l, 4)
+    multiply_halves(h, l, 2)
+    multiply_halves(h, l, 1)
+    part.exponent += normalise(h, l, 1)
+    part.h = h[0]
+    part.l = l[0]
+
+
+cdef inline void add_compensated(double* total, double* tail, double x) noexcept nogil:
+    cdef double s = total[0] + x
+    # An infinite sum has no rounding error (inf - inf would make it NaN).
+    if not isinf(s):
+        tail[0] += sum_error(total[0], x, s)
+    total[0] = s
+
+
+cdef inline double tree_sum(double* x, Py_ssize_t n) noexcept nogil:
+    # IN (n,), n a power of 2 from 4 on; destroyed.
+    cdef Py_ssize_t i
+    while n > 4:
+        n //= 2
+        for i in range(n):
+            x[i] += x[n + i]
+    return (x[0] + x[2]) + (x[1] + x[3])
+
+
+cdef inline void weigh_strip(
+    const double* q,        # IN  (HALF_TILE + STRIP,)
+    const double* w,        # IN  (HALF_TILE + STRIP,)
+    double* term,           # OUT (STRIP,): w log q of rows i and HALF_TILE + i
+    double* weight,         # OUT (STRIP,)
+) noexcept nogil:
+    cdef Py_ssize_t i, j = HALF_TILE
+    for i in range(STRIP):
+        term[i] = log_normal(q[i]) * w[i] + log_normal(q[j + i]) * w[j + i]
+        weight[i] = w[i] + w[j + i]
+
+
+cdef inline double silent_log(double q, double w) noexcept nogil:
+    # A weight of zero silences even an impossible event: 0 * inf is not NaN here.
+    return log_any(q) * w if w != 0 else 0.0
+
+
+cdef inline void add_tile(
+    const double* q,        # IN (TILE,), 1.0 from n on
+    const double* w,        # IN (n,) or NULL: unit weights
+    Py_ssize_t n,
+    const Task* task,
+    Partial* part,          # IN/OUT
+) noexcept nogil:
+    cdef double padded[TILE]
+    cdef double term[HALF_TILE]
+    cdef double weight[HALF_TILE]
+    cdef Py_ssize_t i, j = HALF_TILE
+    if w == NULL or n < TILE:
+        for i in range(n):
+            padded[i] = 1.0 if w == NULL else w[i]
+        for i in range(n, TILE):
+            padded[i] = 0.0
+        w = padded
+    if task.use_product:
+        for i in range(HALF_TILE // 32):
+            fetch_ahead(<const char*>w, 2 * i * STRIP, 2 * STRIP, sizeof(double))
+            j = i * STRIP
+            weigh_strip(q + j, w + j, term + j, weight + j)
+    else:
+        for i in range(HALF_TILE):
+            term[i] = silent_log(q[i], w[i]) + silent_log(q[j + i], w[j + i])
+            weight[i] = w[i] + w[j + i]
+    add_compensated(&part.loss, &part.loss_tail, -tree_sum(term, HALF_TILE))
+    add_compensated(&part.weight, &part.weight_tail, tree_sum(weight, HALF_TILE))
+
+
+cdef inline void add_terms(
+    const double* loss,     # IN (n,)
+    const double* w,        # IN (n,)
+    Py_ssize_t n,
+    Partial* part,          # IN/OUT
+) noexcept nogil:
+    cdef double term[TILE]
+    cdef double weight[TILE]
+    cdef Py_ssize_t i
+    for i in range(n):
+        weight[i] = w[i]
+        term[i] = 0.0 if w[i] == 0 else loss[i] * w[i]
+    for i in range(n, TILE):
+        weight[i] = 0.0
+        term[i] = 0.0
+    add_compensated(&part.loss, &part.loss_tail, tree_sum(term, TILE))
+    add_compensated(&part.weight, &part.weight_tail, tree_sum(weight, TILE))
+
+
+cdef inline void write_rows(
+    const double* q,        # IN  (n,)
+    Py_ssize_t n,
+    const Task* task,
+    double* out,            # OUT (n,)
+) noexcept nogil:
+    cdef Py_ssize_t i
+    if task.use_product:
+        for i in range(n):
+            out[i] = 0.0 - log_normal(q[i])
+    else:
+        for i in range(n):
+            out[i] = 0.0 - log_any(q[i])

@@ -1,0 +1,221 @@
+"""The slow twins: what the kernels compute, in plain NumPy, for the tests alone.
+
+Labels are codes, the number of the column of each row's class. Input is valid: nothing
+is checked here. Every step up to the logarithm (selection, 1 - p, clip) is one exactly
+rounded operation, so that a twin and a kernel take the logarithm of the same numbers.
+"""
+
+import math
+
+import numpy as np
+
+
+def true_class_probabilities(y, p, low):
+    """Clipped probability of each row's own class.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        Codes of the classes, of any real dtype.
+    p : ndarray of shape (n,) or (n, n_classes)
+        Probabilities, of any real dtype; of class 1 if one-dimensional.
+    low : float
+        The result is clipped to ``[low, 1 - low]``.
+
+    Returns
+    -------
+    q : ndarray of float64, shape (n,)
+    """
+    code = y.astype(np.intp)
+    p = p.astype(np.float64)
+    if p.ndim == 1:
+        p = np.stack([1.0 - p, p], axis=1)
+    q = p[np.arange(len(p)), code]
+    return np.clip(q, low, 1.0 - low)
+
+
+def sample_losses(y, p, low):
+    """Loss of each row.
+
+    Parameters
+    ----------
+    y, p, low
+        As in `true_class_probabilities`.
+
+    Returns
+    -------
+    losses : ndarray of float64, shape (n,)
+        ``-log(q)``; infinite where q is zero.
+    """
+    with np.errstate(divide="ignore"):
+        return 0.0 - np.log(true_class_probabilities(y, p, low))
+
+
+def loss_sums(y, p, w, low):
+    """Sums over all rows of the loss and of the weight.
+
+    Parameters
+    ----------
+    y, p, low
+        As in `true_class_probabilities`.
+    w : ndarray of shape (n,) or None
+        Weights; None stands for ones.
+
+    Returns
+    -------
+    loss, weight : float
+        Sums of ``-w log(q)`` and of ``w``, each added up without rounding. A row of
+        weight zero adds nothing, even if its event was impossible.
+    """
+    losses = sample_losses(y, p, low)
+    if w is None:
+        return math.fsum(losses), float(len(losses))
+    counted = w != 0
+    return math.fsum(losses[counted] * w[counted]), math.fsum(w)
+
+
+def null_loss(y, w, low):
+    """Sum of the losses if every row had the shares of the classes as probabilities.
+
+    Parameters
+    ----------
+    y, w, low
+        As in `loss_sums`.
+
+    Returns
+    -------
+    loss : float
+    """
+    share = np.bincount(y.astype(np.intp), w)
+    share = share / share.sum()
+    return loss_sums(y, np.tile(share, (len(y), 1)), w, low)[0]
+
+
+def targets(y, n_columns, smoothing):
+    """Targets that stand for labels.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        Codes of the classes, of any real dtype.
+    n_columns : int
+        Columns of the scores; 1 where they are those of class 1.
+    smoothing : float
+        Share of each target that is spread evenly over all classes.
+
+    Returns
+    -------
+    t : ndarray of float64, shape (n,) or (n, n_columns)
+    """
+    t = y.astype(np.float64) if n_columns == 1 else np.eye(n_columns)[y.astype(np.intp)]
+    return smooth(t, smoothing)
+
+
+def smooth(t, smoothing):
+    """Targets, each with a share spread evenly over all classes.
+
+    Parameters
+    ----------
+    t : ndarray of float64, shape (n,) or (n, n_classes)
+        Of class 1 if one-dimensional.
+    smoothing : float
+
+    Returns
+    -------
+    t : ndarray of float64, of the same shape
+    """
+    n_classes = 2 if t.ndim == 1 else t.shape[1]
+    return t * (1.0 - smoothing) + smoothing / n_classes
+
+
+def logit_rows(t, z):
+    """Loss of each row of logits, and its derivatives.
+
+    Parameters
+    ----------
+    t : ndarray of float64, shape of `z`
+        Targets; a row of them sums to one.
+    z : ndarray of shape (n,) or (n, n_classes)
+        Logits, of any real dtype; of class 1 if one-dimensional. Infinite ones are
+        limits: of several that are the largest of a row, each has the same share.
+
+    Returns
+    -------
+    loss : ndarray of float64, shape (n,)
+        ``log(sum(exp(z))) - sum(t z)``
+    gradient, hessian : ndarray of float64, shape of `z`
+        ``p - t`` and ``p (1 - p)`` for ``p = softmax(z)``.
+    """
+    z = z.astype(np.float64)
+    if z.ndim == 1:
+        pairs = np.stack([np.zeros_like(z), z], axis=1)
+        loss, gradient, hessian = logit_rows(np.stack([1.0 - t, t], axis=1), pairs)
+        p, other = _softmax(pairs)
+        # The whole of a label, and both parts of what is between two labels.
+        gradient = np.where(t == 1, gradient[:, 1], (1.0 - t) * p[:, 1] - t * other)
+        return loss, gradient, hessian[:, 1]
+    i = np.arange(len(z))
+    likeliest = z.argmax(axis=1)
+    below = _below(z)
+    e = np.exp(-below)
+    e[i, likeliest] = 0.0
+    with np.errstate(invalid="ignore"):
+        linear = np.where(t == 0, 0.0, t * below).sum(axis=1)
+    loss = linear + np.log1p(e.sum(axis=1))
+    p, _ = _softmax(z)
+    # 1 - p of the likeliest class is what the others have, however little it is.
+    complement = 1.0 - p
+    e = p.copy()
+    e[i, likeliest] = 0.0
+    complement[i, likeliest] = e.sum(axis=1)
+    return loss, np.where(t == 1, -complement, p - t), p * complement
+
+
+def _below(z):
+    """How far each logit is below the largest of its row."""
+    top = z.max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return np.where(z == top, 0.0, top - z)
+
+
+def _softmax(z):
+    """Probabilities, and that of the first class."""
+    e = np.exp(-_below(z))
+    p = e / e.sum(axis=1, keepdims=True)
+    return p, p[:, 0]
+
+
+def probability_rows(t, p, low):
+    """Loss of each row of probabilities, and its derivatives.
+
+    Parameters
+    ----------
+    t : ndarray of float64, shape of `p`
+        Targets.
+    p : ndarray of shape (n,) or (n, n_classes)
+        Probabilities, of any real dtype; of class 1 if one-dimensional.
+    low : float
+        Probabilities are clipped to ``[low, 1 - low]``; there, and on the edges, the
+        derivatives are zero. An end that nothing is clipped to is no edge.
+
+    Returns
+    -------
+    loss : ndarray of float64, shape (n,)
+        ``-sum(t log(p))``; a target of zero silences an impossible event.
+    gradient, hessian : ndarray of float64, shape of `p`
+        ``-t / p`` and ``t / p^2``; of both classes if one-dimensional.
+    """
+    p = p.astype(np.float64)
+    if p.ndim == 1:
+        pairs = np.stack([1.0 - p, p], axis=1)
+        loss, gradient, hessian = probability_rows(
+            np.stack([1.0 - t, t], axis=1), pairs, low
+        )
+        return loss, gradient[:, 1] - gradient[:, 0], hessian.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        loss = -np.where(t == 0, 0.0, t * np.log(np.clip(p, low, 1.0 - low)))
+        above, below = p > low, p < 1.0 - low
+        active = (t != 0) & (above | (low == 0)) & (below | (1.0 - low == 1))
+        gradient = np.where(active, -t / p, 0.0)
+        hessian = np.where(active, t / p / p, 0.0)
+    return loss.sum(axis=1), gradient, hessian
