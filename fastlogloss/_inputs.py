@@ -1,0 +1,378 @@
+"""Array-likes to what the kernels read, and the sums over them.
+
+Everything returns None for input that is off the fast path; the caller then hands over
+to scikit-learn, which accepts it, warns or raises.
+"""
+
+import functools
+import math
+import os
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from fastlogloss import _kernels
+from fastlogloss._targets import (
+    DirectCodes,
+    Factorized,
+    StoredCodes,
+    as_array,
+    encode,
+    read,
+    sorted_labels,
+)
+
+LossState = _kernels.LossState
+BAD_ROW_SUM = _kernels.loops.BAD_ROW_SUM
+INVALID = ~BAD_ROW_SUM  # whatever else is wrong
+_BAD_LABEL = _kernels.loops.BAD_LABEL
+
+# Below this many probabilities a second thread costs more than it saves.
+THREAD_VALUES = 1 << 17
+_CHUNK = 16384
+
+
+def _limits(eps, margin):
+    # scikit-learn: isclose(row sum, 1, rtol=sqrt(eps)) with the default atol of 1e-8.
+    # Its sum is rounded in the dtype of the probabilities, ours is not: rows that are
+    # close to the limit are left to scikit-learn, which decides whether to warn.
+    return eps, margin * (1e-8 + math.sqrt(eps))
+
+
+DOUBLE = _limits(2.0**-52, 1 - 1e-6)
+# dtype -> machine epsilon, tolerance of a row's sum; all others are made float64.
+_LIMITS = {
+    np.dtype(np.float64): DOUBLE,
+    np.dtype(np.float32): _limits(2.0**-23, 0.9),
+    np.dtype(np.float16): _limits(2.0**-10, 0.9),
+}
+
+
+class Evaluation:
+    """Validated sums over all rows, and what a second pass needs.
+
+    Attributes
+    ----------
+    loss, weight : float
+        Sums of ``w * -log(q)`` (nats) and of ``w``.
+    sums_to_one : bool
+        Whether every row of the probabilities does.
+    codes, proba, weights
+        Codes of the labels (see `_targets`; None where some have no column),
+        probabilities, weights or None.
+    rows : ndarray or None
+        The loss of each row, where asked for; then there are no sums.
+    """
+
+    __slots__ = ("codes", "loss", "proba", "rows", "sums_to_one", "weight", "weights")
+
+    def __init__(self, state, codes, proba, weights, rows):
+        self.loss = state.loss
+        self.weight = state.weight
+        self.sums_to_one = not state.status & BAD_ROW_SUM
+        self.codes = codes
+        self.proba = proba
+        self.weights = weights
+        self.rows = rows
+
+    @property
+    def n_classes(self):
+        """Number of columns, counting that of class 0 where it is left out."""
+        return 2 if self.proba.ndim == 1 else self.proba.shape[1]
+
+    def may_overlap(self, out):
+        """Whether writing to `out` may change what is still to be read."""
+        y = getattr(self.codes, "y", None)
+        return np.may_share_memory(out, self.proba) or (
+            y is not None and np.may_share_memory(out, y)
+        )
+
+
+def evaluate(
+    y_true,
+    y_proba,
+    sample_weight=None,
+    labels=None,
+    eps=None,
+    *,
+    rows=False,
+    classes=None,
+    from_logits=False,
+):
+    """Validate all rows and sum their losses, or with `rows` list them.
+
+    `labels` and the arguments before it are those of the public functions; `eps` None
+    means that of the dtype. With `from_logits`, `y_proba` holds logits. `classes` is
+    the label of each column, in any order; a label that is none of them has
+    probability zero.
+
+    Returns
+    -------
+    Evaluation or None
+        None where scikit-learn has to be asked.
+    """
+    p = as_numbers(y_proba)
+    if p is None:
+        return None
+    p, n_classes = as_columns(p)
+    if n_classes < 2 or not len(p):
+        return None
+    weights = None
+    if sample_weight is not None:
+        weights = as_weights(sample_weight, len(p))
+        if weights is None:
+            return None
+    if labels is not None:
+        classes = sorted_labels(labels)
+        if classes is None:
+            return None
+    if classes is not None and len(classes) != n_classes:
+        return None
+    y = read(y_true)
+    if y is None or len(y[0] if type(y) is Factorized else y) != len(p):
+        return None
+    options = Options(eps, from_logits)
+    out = np.empty(len(p)) if rows else None
+    if classes is None or classes == list(range(n_classes)):
+        # Most labels are 0 to n_classes - 1: let the kernel find out.
+        if type(y) is np.ndarray and _is_real(y):
+            codes = DirectCodes(y)
+            state = add(codes, p, weights, options, out)
+            if not state.status & INVALID:
+                if classes is not None or state.n_classes_seen == n_classes:
+                    return _finite(Evaluation(state, codes, p, weights, out))
+            elif not state.status & _BAD_LABEL:
+                return None
+    strict = labels is not None or classes is None
+    encoded = encode(y, classes, limit=n_classes if strict else len(p))
+    if (
+        encoded is None
+        or (strict and encoded.unseen)
+        or len(encoded.classes) != n_classes
+    ):
+        return None
+    codes = encoded.codes
+    if encoded.unseen:
+        return _evaluate_unseen(codes, p, weights, options)
+    state = add(codes, p, weights, options, out)
+    if state.status & INVALID:
+        return None
+    return _finite(Evaluation(state, codes, p, weights, out))
+
+
+def _evaluate_unseen(codes, p, weights, options):
+    """`evaluate` where some rows have a label, and so a code, without a column."""
+    code = np.concatenate(
+        [codes.chunk(i, i + _CHUNK) for i in range(0, len(codes), _CHUNK)]
+    )
+    unseen = code >= (2 if p.ndim == 1 else p.shape[1])
+    w = np.ones(len(p)) if weights is None else weights.astype(np.float64)
+    lost = math.fsum(w[unseen])
+    w[unseen] = 0.0
+    code[unseen] = 0
+    state = add(StoredCodes(code), p, w, options)
+    if state.status & INVALID:
+        return None
+    found = Evaluation(state, None, p, weights, None)
+    low = 0.0  # no logit is that of an impossible class but an infinite one
+    if not options.from_logits:
+        low = _LIMITS.get(p.dtype, DOUBLE)[0] if options.eps is None else options.eps
+    found.weight += lost
+    if lost:
+        found.loss += lost * (-math.log(low) if low else math.inf)
+    return _finite(found)
+
+
+class Options(NamedTuple):
+    """What scores and targets mean; the defaults are those of probabilities."""
+
+    eps: float | None = None  # None: that of the dtype
+    from_logits: bool = False
+    soft: bool = False
+    smoothing: float = 0.0
+    name: str = "y_score"  # of the scores, where something is wrong with them
+
+
+def new_state(p, options):
+    """An empty `LossState` for scores like `p`."""
+    low, tolerance = _LIMITS.get(p.dtype, DOUBLE)
+    if options.eps is not None:
+        low = options.eps
+    return LossState(
+        1 if p.ndim == 1 else p.shape[1],
+        low,
+        1.0 - low,
+        tolerance,
+        from_logits=options.from_logits,
+        soft=options.soft,
+        smoothing=options.smoothing,
+    )
+
+
+def add(
+    codes, p, weights, options, rows=None, *, gradient=None, hessian=None, **scaling
+):
+    """A `LossState` of all rows: one call of the kernel or, from buffers, many.
+
+    Losses of rows and derivatives are written to `rows`, `gradient` and `hessian`, if
+    given; `scaling` is passed on to the kernel.
+    """
+    state = new_state(p, options)
+    threads = 1 if p.size < THREAD_VALUES else n_threads()
+    outputs = {"rows": rows, "gradient": gradient, "hessian": hessian}
+    done = codes.whole is not None and state.add(
+        codes.whole, p, weights, n_threads=threads, **outputs, **scaling
+    )
+    if not done:
+        _add_chunks(state, codes, p, weights, outputs, scaling)
+    return state
+
+
+def _add_chunks(state, codes, p, weights, outputs, scaling):
+    # Blocks are the same as in one call, and so is the sum to the last bit.
+    dtype = np.dtype(np.float32 if p.dtype.type is np.float32 else np.float64)
+    outputs = {name: out for name, out in outputs.items() if out is not None}
+    for start in range(0, len(p), state.block_rows):
+        chunk = slice(start, min(start + state.block_rows, len(p)))
+        w = weights
+        if w is not None:
+            w = np.require(w[chunk], np.float64, "CA")
+        written = {
+            name: np.empty(out[chunk].shape, out.dtype) for name, out in outputs.items()
+        }
+        done = state.add(
+            codes.chunk(chunk.start, chunk.stop),
+            np.require(p[chunk], dtype, "CA"),
+            w,
+            **written,
+            **scaling,
+        )
+        if not done:
+            raise RuntimeError("the kernel refused its own buffers")
+        if state.status & INVALID:
+            return
+        for name, out in outputs.items():
+            out[chunk] = written[name]
+
+
+def null_loss(codes, n_classes, weights=None):
+    """Sum of the losses if each class had the probability of its share in the rows.
+
+    By the same kernel as the loss that it is compared with: a model that predicts the
+    shares explains nothing, to the last bit.
+    """
+    total = np.zeros(n_classes)
+    for code, w in _code_chunks(codes, n_classes, weights):
+        total += np.bincount(code, w, n_classes)
+    low, tolerance = DOUBLE  # shares are float64, whatever the probabilities are
+    # Beyond [0, 1], where there are negative weights, scikit-learn clips too.
+    share = np.clip(total / total.sum(), low, 1.0 - low)
+    state = LossState(1, low, 1.0 - low, tolerance)
+    for code, w in _code_chunks(codes, n_classes, weights):
+        state.add(np.ones(len(code), np.uint8), share[code], w)
+    return state.loss
+
+
+def _code_chunks(codes, n_classes, weights):
+    for start in range(0, len(codes), _CHUNK):
+        stop = start + _CHUNK
+        w = weights
+        if w is not None:
+            w = np.require(w[start:stop], np.float64, "CA")
+        # A copy: nobody else may change what has been looked at.
+        code = np.array(codes.chunk(start, stop), dtype=np.intp)
+        if code.min() < 0 or code.max() >= n_classes:
+            raise RuntimeError("y_true was changed by another thread during the call")
+        yield code, w
+
+
+def _finite(evaluation):
+    # A NaN or infinite weight makes their sum such; scikit-learn says which it was.
+    return evaluation if math.isfinite(evaluation.weight) else None
+
+
+def as_numbers(values):
+    """An ndarray of real numbers, or None."""
+    array = as_array(values)
+    if array is not None and array.dtype.kind == "O":
+        try:
+            array = array.astype(np.float64)
+        except Exception:  # scikit-learn raises it again
+            return None
+    return array
+
+
+def as_columns(p):
+    """`p` as (n,) for the positive class or (n, K), and the number of classes.
+
+    Zero classes where it is neither, or holds no real numbers.
+    """
+    if p.dtype.kind not in "fiub":
+        return p, 0
+    if p.ndim == 1:
+        return p, 2
+    if p.ndim != 2:
+        return p, 0
+    if p.shape[1] == 1:
+        return p[:, 0], 2
+    return p, p.shape[1]
+
+
+def as_weights(sample_weight, n):
+    """An ndarray of `n` real numbers, or None."""
+    weights = as_numbers(sample_weight)
+    if weights is None or not _is_real(weights) or weights.shape != (n,):
+        return None
+    return weights
+
+
+def _is_real(array):
+    # Wider floats would lose their last bits: scikit-learn keeps them.
+    return array.dtype.kind in "fiub" and array.dtype.itemsize <= 8
+
+
+def n_threads():
+    """Threads for one call: OpenMP's setting, and no more than the machine grants."""
+    if _forked:
+        return 1
+    threads = _kernels.loops.max_threads()
+    if threads > 1 and "OMP_NUM_THREADS" not in os.environ:
+        threads = min(threads, _granted_cpus())
+    return threads
+
+
+@functools.cache
+def _granted_cpus():
+    """Processors that joblib's setting and the control group's quota grant.
+
+    Affinity is OpenMP's concern. `joblib.cpu_count` knows all of it, but its import
+    takes 50 ms and 8 MB of the first long call.
+    """
+    granted = int(os.environ.get("LOKY_MAX_CPU_COUNT") or os.cpu_count() or 1)
+    quotas = (
+        ("/sys/fs/cgroup/cpu.max",),
+        ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+    )
+    for paths in quotas:
+        try:
+            words = [w for p in paths for w in pathlib.Path(p).read_text().split()]
+            quota, period = map(int, words)
+        except (OSError, ValueError):  # another system, or no quota: "max"
+            continue
+        if quota > 0:
+            granted = min(granted, math.ceil(quota / period))
+    return max(1, granted)
+
+
+_forked = False
+
+
+def _after_fork():
+    # The threads of libgomp do not survive a fork; a parallel region would hang.
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

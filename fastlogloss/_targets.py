@@ -1,0 +1,271 @@
+"""Labels to codes: the one place that knows about types of labels.
+
+Codes number the columns of the probabilities. Everything that is not plainly a vector
+of class labels gives None; scikit-learn then says what is wrong with it.
+"""
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+
+from fastlogloss._kernels._labels import RecordTable, encode_strings, recode
+
+_CHUNK = 16384
+
+
+def as_array(values):
+    """`values` as an ndarray, or None if that is not what scikit-learn would see.
+
+    Subclasses of ndarray other than memory maps mean something that a kernel does not
+    know (masks, units, matrix products).
+    """
+    if type(values) is np.ndarray:
+        return values
+    if isinstance(values, np.ndarray):
+        return np.asarray(values) if isinstance(values, np.memmap) else None
+    try:
+        return np.asarray(values)
+    except Exception:  # whatever a foreign object raises, scikit-learn raises again
+        return None
+
+
+class DirectCodes:
+    """Numeric labels that are taken to be the codes; the kernel checks that."""
+
+    def __init__(self, y):
+        self.y = y
+        # Kernels read uint8 (and bool), int64 and float64.
+        if y.dtype.kind == "f":
+            self.dtype = np.dtype(np.float64)
+        elif y.dtype.itemsize == 1 and y.dtype.kind in "bu":
+            self.dtype = np.dtype(np.uint8)
+        else:
+            self.dtype = np.dtype(np.int64)
+
+    @property
+    def whole(self):
+        return self.y
+
+    def __len__(self):
+        return len(self.y)
+
+    def chunk(self, start, stop):
+        return np.require(self.y[start:stop], self.dtype, "CA")
+
+
+class NumericCodes:
+    """Numeric labels, looked up twice so that no array of codes is needed."""
+
+    whole = None  # there is no such array
+
+    def __init__(self, y, table, code_of_number):
+        self.y = y
+        self.table = table
+        self.code_of_number = code_of_number
+
+    def __len__(self):
+        return len(self.y)
+
+    def chunk(self, start, stop):
+        records = _records(self.y[start:stop])
+        codes = np.empty(len(records), np.int64)
+        if not self.table.encode(records, codes):
+            codes.fill(-1)  # changed by another thread since the first look
+        recode(codes, self.code_of_number)
+        return codes
+
+
+class StoredCodes:
+    """Codes of labels that are slow to look up."""
+
+    def __init__(self, codes):
+        self.whole = codes
+
+    def __len__(self):
+        return len(self.whole)
+
+    def chunk(self, start, stop):
+        return self.whole[start:stop]
+
+
+class Encoded(NamedTuple):
+    """Codes and what was found on the way."""
+
+    codes: object  # one of the classes above
+    classes: list  # what the codes stand for
+    unseen: bool  # some label is none of the classes; its code is len(classes)
+
+
+class Factorized(NamedTuple):
+    """Labels that a data frame library has numbered already."""
+
+    numbers: np.ndarray
+    found: list
+
+
+def read(y):
+    """The labels `y` as a vector, or None for what is not plainly one.
+
+    Returns
+    -------
+    ndarray of shape (n,), Factorized or None
+    """
+    if type(y) is np.ndarray:
+        return y if y.ndim == 1 else _ravel(y)
+    if _is_pandas_extension(y):
+        # Categories, nullable and Arrow-backed columns: numpy sees only objects.
+        if getattr(y, "ndim", 0) != 1:
+            return None
+        numbers, found = y.factorize()
+        found = _class_list(as_array(found))
+        if found is None or len(numbers) == 0 or numbers.min() < 0:
+            return None
+        return Factorized(numbers, found)
+    array = as_array(y)
+    if array is None:
+        return None
+    if array.dtype.kind == "U" and isinstance(y, list | tuple):
+        # numpy turns [1, "a"] into strings; only lists of strings are what they seem.
+        if not all(isinstance(label, str) for label in y):
+            return None
+    return array if array.ndim == 1 else _ravel(array)
+
+
+def encode(y, classes=None, limit=None):
+    """Codes of labels that `read` has read.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,) or Factorized
+    classes : list, optional
+        The label of each column. Without it, the sorted labels of `y`.
+    limit : int
+        Different labels that make sense; more of them give None.
+
+    Returns
+    -------
+    Encoded or None
+    """
+    if isinstance(y, Factorized):
+        numbers = y.numbers.astype(np.uint8 if limit < 255 else np.int64)
+        return _store(numbers, y.found, classes) if len(y.found) <= limit else None
+    kind = y.dtype.kind
+    if kind in "biuf":
+        return _encode_numeric(y, classes, limit)
+    numbers = np.empty(len(y), np.uint8 if limit < 255 else np.int64)
+    if kind == "U" and y.itemsize:
+        y = np.require(y, y.dtype.newbyteorder("="), "C")
+        table = RecordTable(y.itemsize, limit)
+        if not table.encode(y, numbers):
+            return None
+        found = np.frombuffer(table.tobytes(), y.dtype).tolist()
+    elif kind in "OT":
+        found = encode_strings(np.ascontiguousarray(y, object), limit, numbers, np.str_)
+    else:
+        found = None
+    return None if found is None else _store(numbers, found, classes)
+
+
+def sorted_labels(labels):
+    """`labels` as a list if they are at least two, sorted and all different.
+
+    Anything else makes scikit-learn warn, sort or raise: None.
+    """
+    if np.ndim(labels) != 1:
+        return None
+    array = read(labels)
+    values = array.found if isinstance(array, Factorized) else _class_list(array)
+    if values is None or len(values) < 2 or len(values) != len(labels):
+        return None
+    if any(a >= b for a, b in itertools.pairwise(values)):
+        return None
+    return values
+
+
+def class_list(classes):
+    """`classes` as a list of at least two different labels, in the order given."""
+    array = read(classes)
+    values = array.found if isinstance(array, Factorized) else _class_list(array)
+    if values is None or len(values) != len(classes):
+        raise ValueError("classes must be a vector of labels: strings or whole numbers")
+    if len(values) < 2 or len(set(values)) < len(values):
+        raise ValueError(f"classes must be at least two different labels, got {values}")
+    return values
+
+
+def _ravel(y):
+    return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else None
+
+
+def _is_pandas_extension(y):
+    dtype = getattr(y, "dtype", None)
+    return (
+        hasattr(y, "factorize")
+        and dtype is not None
+        and not isinstance(dtype, np.dtype)
+    )
+
+
+def _class_list(labels):
+    """A vector of different labels as a list, if they are what can be a class."""
+    if labels is None or labels.ndim != 1 or labels.dtype.kind not in "biufUOT":
+        return None
+    if labels.dtype.kind == "f" and not _are_integral(labels):
+        return None
+    values = labels.tolist()
+    if labels.dtype.kind == "O" and not _is_one_type(values):
+        return None
+    return values
+
+
+def _is_one_type(values):
+    # All strings, or (nullable columns) all integers or all booleans.
+    return len(set(map(type, values))) == 1 and type(values[0]) in (str, int, bool)
+
+
+def _encode_numeric(y, classes, limit):
+    if y.dtype.itemsize > 8:
+        return None
+    table = RecordTable(8, limit)
+    for start in range(0, len(y), _CHUNK):
+        if not table.encode(_records(y[start : start + _CHUNK])):
+            return None
+    found = np.frombuffer(table.tobytes(), _record_dtype(y.dtype))
+    if y.dtype.kind == "b":
+        found = found.astype(bool)
+    found = _class_list(found)
+    if found is None:
+        return None
+    classes, code_of_number, unseen = _match(found, classes)
+    return Encoded(NumericCodes(y, table, code_of_number), classes, unseen)
+
+
+def _are_integral(values):
+    """Whether floats are finite and whole: scikit-learn takes others for regression."""
+    return bool(np.isfinite(values).all() and (values == np.floor(values)).all())
+
+
+def _record_dtype(dtype):
+    return np.dtype({"f": "f8", "u": "u8"}.get(dtype.kind, "i8"))
+
+
+def _records(y):
+    records = np.require(y, _record_dtype(y.dtype), "C")
+    # -0.0 and 0.0 are one label, but not one bit pattern.
+    return records + 0.0 if records.dtype.kind == "f" else records
+
+
+def _store(numbers, found, classes):
+    classes, code_of_number, unseen = _match(found, classes)
+    recode(numbers, code_of_number)
+    return Encoded(StoredCodes(numbers), classes, unseen)
+
+
+def _match(found, classes):
+    """Code of each label of `found`; one too many for those that are no class."""
+    if classes is None:
+        classes = sorted(found)
+    column = {label: code for code, label in enumerate(classes)}
+    codes = [column.get(label, len(classes)) for label in found]
+    return classes, np.array(codes, np.int64), len(classes) in codes

@@ -1,0 +1,204 @@
+"""Log loss with its gradient and hessian, in one pass."""
+
+import numpy as np
+
+from fastlogloss._scores import (
+    checked_eps,
+    checked_labels,
+    checked_options,
+    derivatives,
+    read_scores,
+    read_targets,
+    read_weights,
+)
+
+
+def log_loss_gradient(
+    y_true,
+    y_score,
+    *,
+    sample_weight=None,
+    normalize=True,
+    labels=None,
+    eps="auto",
+    from_logits=False,
+    soft_targets=False,
+    label_smoothing=0.0,
+    out=None,
+):
+    r"""Log loss and its gradient with respect to the scores, in one pass.
+
+    From logits z the gradient of a row is :math:`p - t`, with p = sigmoid(z) or
+    softmax(z) and t the target; from probabilities it is :math:`-t / p` for each class
+    (for a vector of probabilities of class 1: :math:`(1 - t) / (1 - p) - t / p`).
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
+        Labels; with `soft_targets` numbers in [0, 1]: the probability of class 1, or
+        rows of a distribution.
+    y_score : array-like of shape (n_samples,), (n_samples, 1) or (n_samples, n_classes)
+        Probabilities, or logits with `from_logits`. One column is that of the greater
+        label.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, finite and not negative.
+    normalize : bool, default=True
+        Return the mean loss, and the derivatives of the mean: those of the sum,
+        divided by the sum of the weights.
+    labels : array-like of shape (n_classes,), default=None
+        All labels, sorted; needed if some do not occur in `y_true`, as in small
+        batches.
+    eps : "auto" or float in [0, 0.5), default="auto"
+        Where to clip probabilities, as in :func:`log_loss`; logits are not clipped.
+    from_logits : bool, default=False
+        `y_score` holds logits, any number but NaN.
+    soft_targets : bool, default=False
+        `y_true` holds targets instead of labels.
+    label_smoothing : float in [0, 1), default=0.0
+        Share of every target that is spread evenly over all classes.
+    out : ndarray of float64 or float32, shape of `y_score`, default=None
+        Receives the gradient. It is left as it was where an error is raised, for
+        which all rows are looked at before the first is written; it must not overlap
+        the other arguments.
+
+    Returns
+    -------
+    loss : float
+        In nats; for logits within 2e-15 of the exact value, relative.
+    gradient : ndarray, shape of `y_score`
+        Derivatives of `loss`, within 1e-14, relative (for targets between 0 and 1,
+        relative to p and t, whose difference they are): of the function that is
+        computed, so zero where a probability is clipped (or on the edge). float32 if
+        `y_score` is, else float64; or `out`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that are not as above; the message names the argument and the
+        first row.
+
+    Warns
+    -----
+    UserWarning
+        If rows of probabilities do not sum to one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastlogloss import log_loss_gradient
+    >>> loss, gradient = log_loss_gradient([0, 1], [-20.0, 0.0], from_logits=True)
+    >>> round(loss, 6)
+    0.346574
+    >>> gradient
+    array([ 1.03057681e-09, -2.50000000e-01])
+    """
+    return _derivatives(
+        y_true,
+        y_score,
+        sample_weight,
+        labels,
+        checked_options(checked_eps(eps), from_logits, soft_targets, label_smoothing),
+        normalize=normalize,
+        order=1,
+        hessian="exact",
+        out=out,
+    )
+
+
+def log_loss_gradient_hessian(
+    y_true,
+    y_score,
+    *,
+    sample_weight=None,
+    normalize=True,
+    labels=None,
+    eps="auto",
+    from_logits=False,
+    soft_targets=False,
+    label_smoothing=0.0,
+    hessian="exact",
+    out=None,
+):
+    r"""Log loss, its gradient and the diagonal of its hessian, in one pass.
+
+    The hessian is diagonal in the rows; within a row of several classes only the
+    diagonal is returned, :math:`p (1 - p)` from logits and :math:`t / p^2` from
+    probabilities.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
+        Labels or, with `soft_targets`, targets.
+    y_score : array-like of shape (n_samples,), (n_samples, 1) or (n_samples, n_classes)
+        Probabilities, or logits with `from_logits`.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, finite and not negative.
+    normalize : bool, default=True
+        The mean and its derivatives; otherwise those of the sum.
+    labels : array-like of shape (n_classes,), default=None
+        All labels, sorted; needed if some do not occur in `y_true`.
+    eps : "auto" or float in [0, 0.5), default="auto"
+        Where to clip probabilities.
+    from_logits : bool, default=False
+        `y_score` holds logits, any number but NaN.
+    soft_targets : bool, default=False
+        `y_true` holds targets instead of labels.
+    label_smoothing : float in [0, 1), default=0.0
+        Share of every target that is spread evenly over all classes.
+    hessian : {"exact", "xgboost", "lightgbm"}, default="exact"
+        For logits of several columns, the convention in use: :math:`p (1 - p)`,
+        :math:`2 p (1 - p)` or :math:`K / (K - 1) p (1 - p)` for K classes.
+    out : (ndarray, ndarray), default=None
+        Receive gradient and hessian; as in :func:`log_loss_gradient`.
+
+    Returns
+    -------
+    loss : float
+        In nats.
+    gradient, hessian : ndarray, shape of `y_score`
+        As in :func:`log_loss_gradient`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that are not as above; the message names the argument and the
+        first row.
+
+    Examples
+    --------
+    >>> from fastlogloss import log_loss_gradient_hessian
+    >>> loss, gradient, hessian = log_loss_gradient_hessian(
+    ...     [0, 1], [0.0, 0.0], from_logits=True, normalize=False
+    ... )
+    >>> gradient, hessian
+    (array([ 0.5, -0.5]), array([0.25, 0.25]))
+    """
+    return _derivatives(
+        y_true,
+        y_score,
+        sample_weight,
+        labels,
+        checked_options(checked_eps(eps), from_logits, soft_targets, label_smoothing),
+        normalize=normalize,
+        order=2,
+        hessian=hessian,
+        out=out,
+    )
+
+
+def _derivatives(y_true, y_score, sample_weight, labels, options, **request):
+    p, n_classes = read_scores(y_score)
+    shape = np.shape(y_score)
+    weights, weight_sum = read_weights(sample_weight, len(p))
+    targets = read_targets(
+        y_true,
+        n_classes,
+        p.shape,
+        weights,
+        weight_sum,
+        options,
+        checked_labels(labels),
+    )
+    return derivatives(
+        targets, p, options, tuple(shape), check_seen=labels is None, **request
+    )

@@ -1,0 +1,1 @@
+"""Log loss inside other libraries, which are imported by those who use them."""

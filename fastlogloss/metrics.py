@@ -1,0 +1,338 @@
+"""Log loss and its relatives: docstring, validation, delegation."""
+
+import numpy as np
+
+from fastlogloss._handover import log_loss_rows, original
+from fastlogloss._inputs import DOUBLE, Options, add, evaluate, null_loss
+from fastlogloss._kernels import mean_loss
+from fastlogloss._scores import (
+    checked_eps,
+    checked_labels,
+    checked_options,
+    read_scores,
+    read_targets,
+    read_weights,
+    sum_losses,
+)
+
+_DEPRECATED = "deprecated"  # scikit-learn's marker of an argument not given
+_AUTO = "auto"
+
+
+def log_loss(
+    y_true,
+    y_proba=None,
+    *,
+    normalize=True,
+    sample_weight=None,
+    labels=None,
+    y_pred=_DEPRECATED,
+    eps=_AUTO,
+    from_logits=False,
+    soft_targets=False,
+    label_smoothing=0.0,
+):
+    r"""Log loss, also called logistic loss or cross-entropy loss, in nats.
+
+    A drop-in for :func:`sklearn.metrics.log_loss`, computed and validated in one pass
+    over the arrays, without temporaries:
+
+    .. math::
+        L = -\frac{\sum_i w_i \log q_i}{\sum_i w_i}
+
+    where :math:`q_i` is the probability given to the true class of row i, clipped to
+    ``[eps, 1 - eps]``.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels, numbers or strings. An indicator matrix is handed over to
+        scikit-learn.
+    y_proba : array-like of shape (n_samples,) or (n_samples, n_classes)
+        Probabilities, as `predict_proba` returns them; of the greater label if
+        one-dimensional or of one column. Columns are in the order of the sorted
+        labels.
+    normalize : bool, default=True
+        Return the mean loss; otherwise the sum.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+    labels : array-like of shape (n_classes,), default=None
+        All labels, sorted; needed if some do not occur in `y_true`.
+    y_pred : array-like
+        Former name of `y_proba`, with scikit-learn's deprecation warning.
+    eps : "auto" or float in [0, 0.5), default="auto"
+        Where to clip. "auto" is what scikit-learn does: the machine epsilon of the
+        dtype of `y_proba` (2.2e-16 for float64, 1.2e-7 for float32, 9.8e-4 for
+        float16). With 0 an event of probability zero costs ``inf``.
+    from_logits : bool, default=False
+        `y_proba` holds logits: of the greater label, or a softmax of each row. Any
+        number but NaN; exact in both tails, and not clipped.
+    soft_targets : bool, default=False
+        `y_true` holds numbers in [0, 1], the probability of class 1, or rows of a
+        distribution over the classes.
+    label_smoothing : float in [0, 1), default=0.0
+        Share of every target that is spread evenly over all classes.
+
+    Returns
+    -------
+    loss : float
+        In nats, within 2e-15 of the exact value, relative, for float64 input.
+
+    Raises
+    ------
+    ValueError, TypeError, ZeroDivisionError
+        Those of scikit-learn, for input that it rejects; ValueError or TypeError for an
+        `eps` that is no number in [0, 0.5).
+
+    Warns
+    -----
+    UserWarning
+        Those of scikit-learn: rows that do not sum to one, unsorted `labels`.
+
+    Notes
+    -----
+    The one intended difference: float32 and float16 probabilities are clipped by the
+    epsilon of their dtype, as scikit-learn does, but all maths is float64. What the
+    fast path does not read (indicator matrices, device arrays, input with errors) is
+    handed over to scikit-learn's own function.
+
+    References
+    ----------
+    C. M. Bishop (2006). Pattern Recognition and Machine Learning, p. 209. Springer.
+
+    Examples
+    --------
+    >>> from fastlogloss import log_loss
+    >>> round(log_loss([0, 0, 1], [0.1, 0.4, 0.8]), 6)
+    0.279777
+    >>> round(log_loss(["ham", "spam"], [[0.9, 0.1], [0.35, 0.65]]), 6)
+    0.268072
+    """
+    if (
+        normalize is True
+        and sample_weight is None
+        and labels is None
+        and y_pred is _DEPRECATED
+        and eps is _AUTO
+        and not (from_logits or soft_targets or label_smoothing)
+    ):
+        loss = mean_loss(y_true, y_proba, *DOUBLE)
+        if loss is not None:
+            return loss
+    low = checked_eps(eps)
+    if from_logits or soft_targets or label_smoothing:
+        options = checked_options(
+            low, from_logits, soft_targets, label_smoothing, "y_proba"
+        )
+        return _score_loss(y_true, y_proba, sample_weight, labels, options, normalize)
+    keywords = {
+        "normalize": normalize,
+        "sample_weight": sample_weight,
+        "labels": labels,
+    }
+    if not _is_default(y_pred):
+        value, y_proba = _renamed("log_loss", y_true, y_proba, y_pred, keywords)
+        if low is None:
+            return value
+    found = None
+    if isinstance(normalize, bool | np.bool_):
+        found = evaluate(y_true, y_proba, sample_weight, labels, low)
+    if found is None or found.weight == 0:
+        value = original("log_loss")(y_true, y_proba, **keywords)
+        if low is None:
+            return value
+        rows = log_loss_rows(y_true, y_proba, labels, low)
+        mean = np.average(rows, weights=sample_weight)
+        if normalize:
+            return float(mean)
+        return float(rows.sum() if sample_weight is None else rows @ sample_weight)
+    if not found.sums_to_one:
+        original("log_loss")(y_true, y_proba, **keywords)  # for its warning
+    return found.loss / found.weight if normalize else found.loss
+
+
+def d2_log_loss_score(
+    y_true, y_proba=None, *, sample_weight=None, labels=None, y_pred=_DEPRECATED
+):
+    r"""Fraction of the log loss explained.
+
+    A drop-in for :func:`sklearn.metrics.d2_log_loss_score`:
+
+    .. math::
+        D^2 = 1 - \frac{L(y, p)}{L(y, \bar p)}
+
+    where :math:`\bar p` gives to each class its (weighted) share of `y_true`.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels, numbers or strings.
+    y_proba : array-like of shape (n_samples,) or (n_samples, n_classes)
+        Probabilities; as in :func:`log_loss`.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+    labels : array-like of shape (n_classes,), default=None
+        All labels, sorted; needed if some do not occur in `y_true`.
+    y_pred : array-like
+        Former name of `y_proba`, with scikit-learn's deprecation warning.
+
+    Returns
+    -------
+    d2 : float
+        1.0 is perfect, 0.0 as good as the shares, negative worse. NaN, with
+        scikit-learn's warning, for fewer than two rows.
+
+    Raises
+    ------
+    ValueError, TypeError, ZeroDivisionError
+        Those of scikit-learn, for input that it rejects.
+
+    Examples
+    --------
+    >>> from fastlogloss import d2_log_loss_score
+    >>> round(d2_log_loss_score([0, 0, 1, 1], [0.1, 0.4, 0.8, 0.6]), 6)
+    0.513034
+    """
+    keywords = {"sample_weight": sample_weight, "labels": labels}
+    if not _is_default(y_pred):
+        return _renamed("d2_log_loss_score", y_true, y_proba, y_pred, keywords)[0]
+    found = evaluate(y_true, y_proba, sample_weight, labels)
+    if found is None or found.weight == 0 or len(found.codes) < 2:
+        return original("d2_log_loss_score")(y_true, y_proba, **keywords)
+    if not found.sums_to_one:
+        original("log_loss")(y_true, y_proba, **keywords)  # for its warning
+    return 1.0 - found.loss / null_loss(found.codes, found.n_classes, found.weights)
+
+
+def sample_log_loss(
+    y_true,
+    y_proba,
+    *,
+    labels=None,
+    eps=_AUTO,
+    from_logits=False,
+    soft_targets=False,
+    label_smoothing=0.0,
+    out=None,
+):
+    """Log loss of each row, in nats.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels, numbers or strings.
+    y_proba : array-like of shape (n_samples,) or (n_samples, n_classes)
+        Probabilities; as in :func:`log_loss`.
+    labels : array-like of shape (n_classes,), default=None
+        All labels, sorted; needed if some do not occur in `y_true`.
+    eps : "auto" or float in [0, 0.5), default="auto"
+        Where to clip; as in :func:`log_loss`.
+    from_logits : bool, default=False
+        `y_proba` holds logits; as in :func:`log_loss`.
+    soft_targets : bool, default=False
+        `y_true` holds targets; as in :func:`log_loss`.
+    label_smoothing : float in [0, 1), default=0.0
+        Share of every target that is spread evenly over all classes.
+    out : ndarray of float64, shape (n_samples,), default=None
+        Written to and returned, if given; any strides. It may overlap the other
+        arguments. It is left as it was where an error is raised, for which all rows
+        are validated before the first is written.
+
+    Returns
+    -------
+    losses : ndarray of float64, shape (n_samples,)
+        Unweighted, within 1.5 ULP of the exact values (from logits 1e-15, relative):
+        their mean is ``log_loss(y_true, y_proba)``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Those of scikit-learn's `log_loss`, for input that it rejects; ValueError or
+        TypeError for an `out` that cannot take the losses.
+
+    Examples
+    --------
+    >>> from fastlogloss import sample_log_loss
+    >>> sample_log_loss([0, 0, 1], [0.1, 0.4, 0.8]).round(6)
+    array([0.105361, 0.510826, 0.223144])
+    """
+    low = checked_eps(eps)
+    if out is not None and not (
+        isinstance(out, np.ndarray) and out.dtype == np.float64 and out.flags.writeable
+    ):
+        raise TypeError("out must be a writeable ndarray of float64")
+    if from_logits or soft_targets or label_smoothing:
+        options = checked_options(
+            low, from_logits, soft_targets, label_smoothing, "y_proba"
+        )
+        return _score_rows(y_true, y_proba, labels, options, out)
+    found = evaluate(y_true, y_proba, labels=labels, eps=low, rows=out is None)
+    if found is None or not found.sums_to_one:
+        original("log_loss")(y_true, y_proba, labels=labels)  # raises or warns
+    if found is None:
+        rows = log_loss_rows(y_true, y_proba, labels, low)
+    else:
+        rows = found.rows
+    if out is None:
+        return rows
+    if rows is None and found.may_overlap(out):
+        rows = evaluate(y_true, y_proba, labels=labels, eps=low, rows=True).rows
+    if rows is not None:
+        return _copied(rows, out)
+    _check_rows(out, len(found.proba))
+    add(found.codes, found.proba, None, Options(low), out)
+    return out
+
+
+def _copied(rows, out):
+    _check_rows(out, len(rows))
+    out[...] = rows
+    return out
+
+
+def _check_rows(out, n):
+    if out.shape != (n,):
+        raise ValueError(f"out has shape {out.shape}, but there are {n} rows")
+
+
+def _score_loss(y_true, y_score, sample_weight, labels, options, normalize):
+    """Log loss of what scikit-learn has no word for."""
+    p, targets = _read(y_true, y_score, sample_weight, labels, options)
+    state = sum_losses(targets, p, options, check_seen=labels is None)
+    return state.loss / state.weight if normalize else state.loss
+
+
+def _score_rows(y_true, y_score, labels, options, out):
+    """The loss of each row of what scikit-learn has no word for."""
+    p, targets = _read(y_true, y_score, None, labels, options)
+    if out is None:
+        rows = np.empty(len(p))
+        sum_losses(targets, p, options, check_seen=labels is None, rows=rows)
+        return rows
+    _check_rows(out, len(p))
+    # All is validated before the first row is written.
+    sum_losses(targets, p, options, check_seen=labels is None, check_only=True)
+    rows = np.empty(len(p)) if np.may_share_memory(out, p) else out
+    add(targets.codes, p, None, options, rows)
+    if rows is not out:
+        out[...] = rows
+    return out
+
+
+def _read(y_true, y_score, sample_weight, labels, options):
+    p, n_classes = read_scores(y_score, options.name)
+    weights, total = read_weights(sample_weight, len(p))
+    labels = checked_labels(labels)
+    targets = read_targets(y_true, n_classes, p.shape, weights, total, options, labels)
+    return p, targets
+
+
+def _is_default(y_pred):
+    return type(y_pred) is str and y_pred == _DEPRECATED
+
+
+def _renamed(name, y_true, y_proba, y_pred, keywords):
+    """scikit-learn's word on `y_pred`, or its refusal of both; and `y_proba`."""
+    if y_proba is not None:
+        keywords = {"y_proba": y_proba, **keywords}
+    return original(name)(y_true, y_pred=y_pred, **keywords), y_pred

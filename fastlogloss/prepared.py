@@ -1,0 +1,317 @@
+"""Log loss of many scores against the same targets, prepared once."""
+
+import numpy as np
+
+from fastlogloss import _kernels
+from fastlogloss._inputs import THREAD_VALUES, Options, n_threads
+from fastlogloss._scores import (
+    Targets,
+    checked_eps,
+    checked_options,
+    derivatives,
+    encode_labels,
+    new_template,
+    read_labels,
+    read_scores,
+    read_soft,
+    read_weights,
+    sum_losses,
+)
+from fastlogloss._targets import StoredCodes, class_list
+
+_mean_like = _kernels.loops.mean_like
+_many_like = _kernels.loops.many_like
+
+
+class LogLoss:
+    """Log loss against given targets, validated and encoded once.
+
+    An instance holds copies of the targets and weights and never changes; it can be
+    pickled, and shared between threads.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
+        Labels; with `soft_targets` numbers in [0, 1]: the probability of class 1, or
+        rows of a distribution.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, finite and not negative.
+    classes : array-like of shape (n_classes,), default=None
+        The label of each column, in this order; they need not all occur in `y_true`.
+        Without it, the sorted labels of `y_true`.
+    eps : "auto" or float in [0, 0.5), default="auto"
+        Where to clip probabilities, as in :func:`log_loss`; logits are not clipped.
+    from_logits : bool, default=False
+        Scores are logits.
+    soft_targets : bool, default=False
+        `y_true` holds targets instead of labels.
+    label_smoothing : float in [0, 1), default=0.0
+        Share of every target that is spread evenly over all classes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that are not as above; the message names the argument and the
+        first row. The same goes for the scores given to the methods.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastlogloss import LogLoss
+    >>> loss = LogLoss(["no", "yes", "no"], classes=["no", "yes"])
+    >>> loss
+    LogLoss(n_samples=3, classes=['no', 'yes'])
+    >>> round(loss([0.1, 0.8, 0.4]), 6)
+    0.279777
+    >>> loss.many(np.array([[0.1, 0.8, 0.4], [0.5, 0.5, 0.5]])).round(6)
+    array([0.279777, 0.693147])
+    """
+
+    __slots__ = ("_ndim", "_options", "_targets", "_template", "classes")
+
+    def __init__(
+        self,
+        y_true,
+        *,
+        sample_weight=None,
+        classes=None,
+        eps="auto",
+        from_logits=False,
+        soft_targets=False,
+        label_smoothing=0.0,
+    ):
+        if hasattr(self, "_targets"):
+            raise AttributeError("a LogLoss does not change; make a new one")
+        options = checked_options(
+            checked_eps(eps), from_logits, soft_targets, label_smoothing
+        )
+        if classes is not None:
+            classes = class_list(classes)
+        if soft_targets:
+            codes = read_soft(y_true)
+            n_classes = 2 if codes.whole.ndim == 1 else codes.whole.shape[1]
+            if classes is not None and len(classes) != n_classes:
+                raise ValueError(
+                    f"classes has {len(classes)} labels, y_true {n_classes} columns"
+                )
+            codes = StoredCodes(codes.whole.copy())
+        else:
+            codes, classes = encode_labels(read_labels(y_true), classes, None)
+            n_classes = len(classes)
+            if n_classes < 2:
+                raise ValueError(
+                    f"y_true holds only the label {classes[0]!r}: name all of them "
+                    "(classes=)"
+                )
+            codes = StoredCodes(_copy_codes(codes, n_classes))
+        weights, total = read_weights(sample_weight, len(codes))
+        if weights is not None:
+            weights = weights.astype(np.float64)
+            weights.flags.writeable = False
+        codes.whole.flags.writeable = False
+        if soft_targets:
+            _check_soft(codes, n_classes, options)
+        self._set(options, Targets(codes, classes or (), n_classes, weights, total))
+
+    def _set(self, options, targets):
+        put = super().__setattr__
+        put("_options", options)
+        put("_targets", targets)
+        put("classes", tuple(targets.classes))
+        ndim = 1 if targets.n_classes == 2 else 2
+        if options.soft:
+            ndim = targets.codes.whole.ndim
+        put("_ndim", ndim)
+        put("_template", new_template(ndim, targets.n_classes, options))
+
+    def __call__(self, y_score):
+        """Mean loss of scores of shape (n_samples,) or (n_samples, n_classes), in nats.
+
+        Parameters
+        ----------
+        y_score : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Probabilities or logits.
+
+        Returns
+        -------
+        loss : float
+        """
+        targets = self._targets
+        loss = _mean_like(self._template, targets.codes.whole, y_score, targets.weights)
+        if loss is not None:
+            return loss
+        state = sum_losses(targets, self._read(y_score), self._options)
+        return state.loss / state.weight
+
+    def gradient(self, y_score, *, normalize=True, out=None):
+        """Loss and gradient; see :func:`log_loss_gradient`.
+
+        Parameters
+        ----------
+        y_score : array-like of shape (n_samples,) or (n_samples, n_classes)
+        normalize : bool, default=True
+        out : ndarray, default=None
+
+        Returns
+        -------
+        loss : float
+        gradient : ndarray, shape of `y_score`
+        """
+        return self._derivatives(y_score, normalize, 1, "exact", out)
+
+    def gradient_hessian(self, y_score, *, normalize=True, hessian="exact", out=None):
+        """Loss, gradient and hessian; see :func:`log_loss_gradient_hessian`.
+
+        Parameters
+        ----------
+        y_score : array-like of shape (n_samples,) or (n_samples, n_classes)
+        normalize : bool, default=True
+        hessian : {"exact", "xgboost", "lightgbm"}, default="exact"
+        out : (ndarray, ndarray), default=None
+
+        Returns
+        -------
+        loss : float
+        gradient, hessian : ndarray, shape of `y_score`
+        """
+        return self._derivatives(y_score, normalize, 2, hessian, out)
+
+    def samples(self, y_score):
+        """Loss of each row, unweighted, in nats.
+
+        Parameters
+        ----------
+        y_score : array-like of shape (n_samples,) or (n_samples, n_classes)
+
+        Returns
+        -------
+        losses : ndarray of float64, shape (n_samples,)
+        """
+        rows = np.empty(len(self._targets))
+        sum_losses(self._targets, self._read(y_score), self._options, rows=rows)
+        return rows
+
+    def many(self, scores):
+        """Mean loss of each of several models.
+
+        Parameters
+        ----------
+        scores : array-like of shape (n_models, n_samples) or \
+(n_models, n_samples, n_classes)
+
+        Returns
+        -------
+        losses : ndarray of float64, shape (n_models,)
+        """
+        scores = np.asarray(scores)
+        if scores.ndim not in (2, 3):
+            raise ValueError(
+                "scores must have shape (n_models, n_samples) or (n_models, n_samples, "
+                f"n_classes), got {scores.shape}"
+            )
+        losses = np.empty(len(scores))
+        targets = self._targets
+        n_columns = 1 if scores.ndim == 2 else scores.shape[2]
+        if (
+            n_columns == (1 if self._ndim == 1 else targets.n_classes)
+            and scores.dtype == np.float64
+            and _many_like(
+                self._template,
+                targets.codes.whole,
+                scores,
+                targets.weights,
+                losses,
+                n_threads() if scores.size >= THREAD_VALUES else 1,
+            )
+        ):
+            return losses
+        # Other types and layouts, errors and warnings: one by one.
+        for i, score in enumerate(scores):
+            losses[i] = self(score)
+        return losses
+
+    def _read(self, y_score):
+        p, n_classes = read_scores(y_score)
+        targets = self._targets
+        if len(p) != len(targets) or n_classes != targets.n_classes:
+            raise ValueError(
+                f"y_score is for {len(p)} rows of {n_classes} classes, but there are "
+                f"{len(targets)} of {targets.n_classes}"
+            )
+        if self._options.soft and p.ndim != targets.codes.whole.ndim:
+            raise ValueError("y_score must have the shape of the soft targets")
+        return p
+
+    def _derivatives(self, y_score, normalize, order, hessian, out):
+        p = self._read(y_score)
+        return derivatives(
+            self._targets,
+            p,
+            self._options,
+            np.shape(y_score),
+            normalize=normalize,
+            order=order,
+            hessian=hessian,
+            out=out,
+        )
+
+    def __setattr__(self, name, value):
+        raise AttributeError("a LogLoss does not change; make a new one")
+
+    def __delattr__(self, name):
+        raise AttributeError("a LogLoss does not change; make a new one")
+
+    def __reduce__(self):
+        targets = self._targets
+        parts = (
+            targets.codes.whole,
+            targets.classes,
+            targets.n_classes,
+            targets.weights,
+            targets.weight_sum,
+        )
+        return _rebuild, (tuple(self._options), parts)
+
+    def __repr__(self):
+        parts = [f"n_samples={len(self._targets)}"]
+        if self.classes:
+            parts.append(f"classes={list(self.classes)}")
+        if self._targets.weights is not None:
+            parts.append("weighted")
+        options = self._options
+        if options.eps is not None:
+            parts.append(f"eps={options.eps}")
+        if options.from_logits:
+            parts.append("from_logits=True")
+        if options.soft:
+            parts.append("soft_targets=True")
+        if options.smoothing:
+            parts.append(f"label_smoothing={options.smoothing}")
+        return f"LogLoss({', '.join(parts)})"
+
+
+def _rebuild(options, parts):
+    codes, classes, n_classes, weights, weight_sum = parts
+    for array in (codes, weights):
+        if array is not None:
+            array.flags.writeable = False
+    loss = LogLoss.__new__(LogLoss)
+    targets = Targets(StoredCodes(codes), classes, n_classes, weights, weight_sum)
+    loss._set(Options(*options), targets)
+    return loss
+
+
+def _copy_codes(codes, n_classes):
+    dtype = np.uint8 if n_classes < 255 else np.int64
+    copy = np.empty(len(codes), dtype)
+    for start in range(0, len(codes), 16384):
+        copy[start : start + 16384] = codes.chunk(start, start + 16384)
+    return copy
+
+
+def _check_soft(codes, n_classes, options):
+    """Raise for soft targets that are none, whatever the scores will be."""
+    targets = Targets(codes, (), n_classes, None, 1.0)
+    scores = np.zeros(codes.whole.shape)
+    logits = options._replace(from_logits=True)
+    sum_losses(targets, scores, logits, check_only=True)

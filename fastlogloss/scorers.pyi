@@ -1,0 +1,11 @@
+from typing import Any, Protocol
+
+class _Scorer(Protocol):
+    def __call__(
+        self, estimator: Any, X: Any, y_true: Any, *, sample_weight: Any = None
+    ) -> float: ...
+    def set_score_request(self, **kwargs: bool | str | None) -> _Scorer: ...
+
+neg_log_loss_logits_scorer: _Scorer
+neg_log_loss_scorer: _Scorer
+d2_log_loss_scorer: _Scorer

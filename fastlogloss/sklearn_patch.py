@@ -1,0 +1,149 @@
+"""Switch all of scikit-learn over to fastlogloss, and back.
+
+Replaced are `log_loss` and `d2_log_loss_score` in `sklearn.metrics` and the modules
+behind it, and the scorers named "neg_log_loss" and "d2_log_loss_score". Out of reach
+are names bound before (``from sklearn.metrics import log_loss`` run earlier), scorers
+that were made before, and processes that do not run `patch_sklearn` themselves; what
+is sent to joblib workers works there all the same, since it refers to fastlogloss.
+"""
+
+import contextlib
+import importlib
+import threading
+
+from fastlogloss._handover import original
+
+_METRICS = ("log_loss", "d2_log_loss_score")
+_SCORERS = {
+    "neg_log_loss": "neg_log_loss_scorer",
+    "d2_log_loss_score": "d2_log_loss_scorer",
+}
+_MODULES = (
+    "sklearn.metrics",
+    "sklearn.metrics._classification",
+    "sklearn.metrics._scorer",
+)
+
+_lock = threading.RLock()
+_switched_on = False  # by patch_sklearn
+_depth = 0  # of patched_sklearn blocks, in all threads
+_undo = None  # (mapping, key, original) of all that is replaced, while it is
+
+
+def patch_sklearn():
+    """Make scikit-learn use fastlogloss, in this process, until `unpatch_sklearn`.
+
+    Calling it again changes nothing.
+
+    Examples
+    --------
+    >>> import sklearn.metrics
+    >>> from fastlogloss import patch_sklearn, unpatch_sklearn
+    >>> patch_sklearn()
+    >>> sklearn.metrics.log_loss.__module__
+    'fastlogloss.metrics'
+    >>> unpatch_sklearn()
+    >>> sklearn.metrics.log_loss.__module__
+    'sklearn.metrics._classification'
+    """
+    global _switched_on
+    with _lock:
+        _switched_on = True
+        _update()
+
+
+def unpatch_sklearn():
+    """Undo `patch_sklearn`: every object is put back that was there before.
+
+    Inside a ``with patched_sklearn():`` block it takes effect at the block's end.
+
+    Examples
+    --------
+    >>> from fastlogloss import patch_sklearn, sklearn_is_patched, unpatch_sklearn
+    >>> patch_sklearn()
+    >>> unpatch_sklearn()
+    >>> sklearn_is_patched()
+    False
+    """
+    global _switched_on
+    with _lock:
+        _switched_on = False
+        _update()
+
+
+@contextlib.contextmanager
+def patched_sklearn():
+    """Context manager: scikit-learn uses fastlogloss until its end.
+
+    Blocks may be nested and may overlap in several threads (the patch is of the
+    process, not of the thread): scikit-learn is restored at the end of the last one,
+    unless `patch_sklearn` is in force.
+
+    Examples
+    --------
+    >>> from fastlogloss import patched_sklearn, sklearn_is_patched
+    >>> with patched_sklearn():
+    ...     print(sklearn_is_patched())
+    True
+    >>> sklearn_is_patched()
+    False
+    """
+    global _depth
+    with _lock:
+        _depth += 1
+        _update()
+    try:
+        yield
+    finally:
+        with _lock:
+            _depth -= 1
+            _update()
+
+
+def sklearn_is_patched():
+    """Whether scikit-learn uses fastlogloss now.
+
+    Returns
+    -------
+    patched : bool
+
+    Examples
+    --------
+    >>> from fastlogloss import sklearn_is_patched
+    >>> sklearn_is_patched()
+    False
+    """
+    with _lock:
+        return _undo is not None
+
+
+def _update():
+    global _undo
+    wanted = _switched_on or _depth > 0
+    if wanted and _undo is None:
+        replacements = list(_replacements())
+        _undo = [(names, key, names[key]) for names, key, _ in replacements]
+        for names, key, value in replacements:
+            names[key] = value
+    elif not wanted and _undo is not None:
+        for names, key, value in _undo:
+            names[key] = value
+        _undo = None
+
+
+def _replacements():
+    """(mapping, key, our object) for every place that holds one of the functions."""
+    from fastlogloss import metrics, scorers
+
+    for name in _METRICS:
+        original(name)  # remembered before it is replaced
+        for module in _MODULES:
+            names = vars(importlib.import_module(module))
+            if name in names:
+                yield names, name, getattr(metrics, name)
+    module = importlib.import_module("sklearn.metrics._scorer")
+    for name, attribute in _SCORERS.items():
+        scorer = getattr(scorers, attribute)
+        for names, key in ((module._SCORERS, name), (vars(module), attribute)):
+            if key in names:  # older releases have no scorer of the D^2 score
+                yield names, key, scorer
