@@ -1,0 +1,498 @@
+"""Nothing crashes, hangs, reads out of bounds or returns a number for nonsense.
+
+What may take a process down runs in one of its own, bounded in time.
+"""
+
+import math
+import os
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import sklearn.metrics
+from arrays import random_case
+from compare import METRICS, assert_same, outcome
+
+from fastlogloss import _inputs, log_loss, sample_log_loss
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="of POSIX systems")
+
+
+checks_the_range = pytest.mark.skipif(
+    outcome(sklearn.metrics.log_loss, [0, 1], [-0.5, 0.5]).error is None,
+    reason="this scikit-learn takes such probabilities, and so does a drop-in",
+)
+
+
+class Raises:
+    """Raises on every conversion to an array."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __len__(self):
+        return 3
+
+    def __array__(self, dtype=None, copy=None):
+        raise self.error
+
+
+class Lies:
+    """Has a length that its array has not."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __len__(self):
+        return 3
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
+class RaisingFloat:
+    def __float__(self):
+        raise OverflowError("too much")
+
+
+class TestRejected:
+    @pytest.mark.parametrize("metric", METRICS)
+    @pytest.mark.parametrize("n_columns", [1, 2, 3])
+    @pytest.mark.parametrize(
+        "lengths", [(5, 6), (6, 5), (0, 6), (6, 0), (0, 0), (1, 6)]
+    )
+    def test_lengths(self, metric, n_columns, lengths):
+        codes, p, w = random_case(6, n_columns)
+        n_y, n_p = lengths
+        assert_same(metric, codes[:n_y], p[:n_p])
+        assert_same(metric, codes[:n_y].astype(str), p[:n_p])
+        assert_same(metric, codes[:n_y], p[:n_p], sample_weight=w)
+        assert_same(metric, codes, p, sample_weight=w[:n_y])
+
+    @pytest.mark.parametrize("metric", METRICS)
+    @pytest.mark.parametrize(
+        "value", [np.nan, np.inf, -np.inf, -0.1, 1.1, 1e300, -1e-300]
+    )
+    @pytest.mark.parametrize("n_columns", [1, 2, 3])
+    def test_values(self, metric, value, n_columns):
+        """Anywhere: in the first row, the last, in other columns than the label's."""
+        for n in (6, 300):
+            codes, p, w = random_case(n, n_columns)
+            for row in (0, n // 2, n - 1):
+                for column in range(n_columns):
+                    broken = p.copy()
+                    broken[(row, column) if n_columns > 1 else row] = value
+                    assert_same(metric, codes, broken)
+                y = codes.astype(float)
+                y[row] = value
+                assert_same(metric, y, p)
+                if abs(value) > 2 or value != value:
+                    v = w.copy()
+                    v[row] = value
+                    assert_same(metric, codes, p, sample_weight=v)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    @pytest.mark.parametrize("n", [70_000, 300_000])
+    def test_values_in_long_input(self, value, n):
+        """With threads, and in every kind of chunk."""
+        codes, p, _ = random_case(n, 1)
+        for row in (0, n // 2, n - 1):
+            for dtype in ("float64", "float32", "float16"):
+                broken = p.astype(dtype)
+                broken[row] = value
+                ours = outcome(log_loss, codes, broken)
+                assert ours.error is not None
+                assert ours.error[0] is ValueError
+
+    @pytest.mark.parametrize("metric", METRICS)
+    @pytest.mark.parametrize(
+        "shape", [(), (3, 1, 1), (3, 2, 1), (1, 3), (3, 0), (0, 2)]
+    )
+    def test_shapes(self, metric, shape):
+        p = np.full(shape, 0.5)
+        assert_same(metric, [0, 1, 1], p)
+        assert_same(metric, np.array([0, 1, 1]), p)
+        assert_same(metric, np.zeros(shape), [0.2, 0.7, 0.6])
+        assert_same(metric, [0, 1, 1], [0.2, 0.7, 0.6], sample_weight=p)
+
+    @pytest.mark.parametrize("metric", METRICS)
+    @pytest.mark.parametrize(
+        "error", [ValueError("v"), TypeError("t"), RuntimeError("r"), KeyError("k")]
+    )
+    def test_objects_that_raise(self, metric, error):
+        bad, good = Raises(error), [0.2, 0.7, 0.6]
+        assert_same(metric, bad, good)
+        assert_same(metric, [0, 1, 1], bad)
+        assert_same(metric, [0, 1, 1], good, sample_weight=bad)
+        assert_same(metric, [0, 1, 1], good, labels=bad)
+
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_elements_that_raise(self, metric):
+        bad = np.array([RaisingFloat(), 0.5, 0.5], dtype=object)
+        assert_same(metric, [0, 1, 1], bad)
+        assert_same(metric, bad, [0.2, 0.7, 0.6])
+        assert_same(metric, [0, 1, 1], [0.2, 0.7, 0.6], sample_weight=bad)
+
+    @pytest.mark.parametrize("metric", METRICS)
+    @pytest.mark.parametrize("array", [np.zeros(5), np.zeros(0), np.array(1.0), 3.0])
+    def test_objects_that_lie(self, metric, array):
+        assert_same(metric, Lies(array), [0.2, 0.7, 0.6])
+        assert_same(metric, [0, 1, 1], Lies(array))
+        assert_same(metric, [0, 1, 1], [0.2, 0.7, 0.6], sample_weight=Lies(array))
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
+    def test_interrupts_pass_through(self, error):
+        bad = Raises(error())
+        for arguments in ((bad, [0.2, 0.7, 0.6]), ([0, 1, 1], bad)):
+            with pytest.raises(error):
+                log_loss(*arguments)
+
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_sparse(self, metric):
+        from scipy import sparse
+
+        p = sparse.csr_array(np.array([[0.5, 0.5], [0.0, 1.0]]))
+        assert_same(metric, [0, 1], p)
+        assert_same(metric, p, [[0.5, 0.5], [0.1, 0.9]])
+
+    @checks_the_range
+    @pytest.mark.parametrize("function", [log_loss, sample_log_loss])
+    def test_no_number_for_nonsense(self, function):
+        """At no eps, and wherever in a row of good ones."""
+        for eps in ("auto", 0, 0.1, 0.3, 0.34, 0.4, 0.49):
+            for value in (-0.3, -1e-9, 1.2, np.nan, -np.inf):
+                for n_columns in (1, 2, 3):
+                    codes, p, _ = random_case(40, n_columns)
+                    everywhere = np.full_like(p, value)
+                    p[17] = value
+                    for broken in (p, everywhere):
+                        ours = outcome(function, codes, broken, eps=eps)
+                        assert ours.error is not None, (eps, value, n_columns)
+
+    def test_zero_columns_and_rows(self):
+        for shape in ((0, 0), (0, 3), (3, 0)):
+            assert_same("log_loss", np.zeros(shape[0]), np.zeros(shape))
+
+    @pytest.mark.parametrize("eps", [1e-300, 1e-18, 2.0**-54, 2.0**-53, 2.0**-52, 0.1])
+    def test_any_positive_eps_is_a_cap(self, eps):
+        """Certain and wrong costs -log(eps), in each form of the input."""
+        for y, p in (
+            ([0, 1], [1.0, 0.0]),
+            ([0, 1], [[0.0, 1.0], [1.0, 0.0]]),
+            ([0, 1, 2], [[0.0, 1, 0], [1, 0, 0], [1, 0, 0]]),
+        ):
+            loss = log_loss(y, p, eps=eps)
+            assert loss == pytest.approx(-math.log(eps), rel=2e-15)
+            assert sample_log_loss(y, p, eps=eps) == pytest.approx(-math.log(eps))
+
+
+# --- Other threads, signals, forks ---------------------------------------------------
+
+
+def program(text):
+    return textwrap.dedent(text)
+
+
+# What scikit-learn does with arrays that change under it is not the subject.
+ALONE = """
+import fastlogloss
+from fastlogloss import metrics
+def refuse(name):
+    raise ValueError("handed over")
+metrics.original = refuse
+"""
+
+
+class TestOtherThreads:
+    @pytest.mark.parametrize(
+        ("y_dtype", "p_dtype"),
+        [
+            ("float64", "float64"),
+            ("int64", "float32"),
+            ("int32", "float64"),
+            ("uint8", "float16"),
+        ],
+    )
+    def test_resize(self, run_python, y_dtype, p_dtype):
+        """While a call reads them, arrays cannot be resized, or to no effect."""
+        code = ALONE + program(
+            """
+            import sys, threading, time, numpy as np
+            y_dtype, p_dtype = sys.argv[1:]
+            done = threading.Event()
+            def resize(a, n):
+                while not done.is_set():
+                    for size in (10, n):
+                        try:
+                            a.resize(size, refcheck=False)
+                        except ValueError:
+                            pass
+            n = 500_000
+            y, p, w = np.ones(n, y_dtype), np.full(n, 0.5, p_dtype), np.ones(n)
+            threads = [
+                threading.Thread(target=resize, args=(a, n), daemon=True)
+                for a in (y, p, w)
+            ]
+            for thread in threads:
+                thread.start()
+            end = time.monotonic() + 1.5
+            weights = [None, w]
+            while time.monotonic() < end:
+                weights.reverse()
+                try:
+                    fastlogloss.log_loss(
+                        y, p, labels=[0, 1], sample_weight=weights[0]
+                    )
+                except (ValueError, RuntimeError):
+                    pass
+            done.set()
+            for thread in threads:
+                thread.join()
+            print("alive")
+            """
+        )
+        # Conversions of other dtypes are numpy's, which a resize may well crash:
+        # there the arrays are resized between the chunks only, under the GIL.
+        if y_dtype == "int32" or p_dtype == "float16":
+            code = code.replace("refcheck=False", "refcheck=True")
+        done = run_python("-c", code, y_dtype, p_dtype, timeout=120)
+        assert done.stdout == "alive\n"
+
+    def test_resize_during_the_kernel_raises(self, run_python):
+        code = program(
+            """
+            import threading, time, numpy as np
+            from fastlogloss._kernels import loops
+            n = 30_000_000
+            y, p = np.zeros(n, np.uint8), np.zeros(n, np.float32)
+            state = loops.LossState(1, 0.0, 1.0, 1e-8)
+            refused = []
+            def resize():
+                while not finished:
+                    for a in (y, p):
+                        try:
+                            a.resize(n - 1, refcheck=False)
+                            a.resize(n, refcheck=False)
+                        except ValueError:
+                            refused.append(True)
+                    time.sleep(0.0005)
+            finished = False
+            thread = threading.Thread(target=resize, daemon=True)
+            thread.start()
+            for _ in range(5):
+                state.add(y, p, None, None, 1)
+            finished = True
+            thread.join()
+            print(len(refused) > 0)
+            y.resize(5, refcheck=False)  # and is possible again
+            print(len(y))
+            """
+        )
+        assert run_python("-c", code).stdout.split() == ["True", "5"]
+
+    @pytest.mark.parametrize("labels", ["float", "int", "shifted", "str", "object"])
+    def test_mutation(self, run_python, labels):
+        """A number or an error, but no crash."""
+        code = ALONE + program(
+            """
+            import sys, threading, time, warnings, numpy as np
+            warnings.simplefilter("ignore")
+            n = 100_000
+            codes = np.arange(n) % 3
+            y = {
+                "float": codes.astype(float),
+                "int": codes,
+                "shifted": codes * 5 - 3,
+                "str": codes.astype(str),
+                "object": codes.astype(str).astype(object),
+            }[sys.argv[1]]
+            p = np.full((n, 3), 1 / 3)
+            w = np.ones(n)
+            good, stop = y.copy(), threading.Event()
+            bad = np.array([-(2**40), 77, 3])
+            if y.dtype.kind in "OU":
+                bad = np.array(["zz" * 9, "q", "0"], object)
+            def mutate(seed):
+                rng = np.random.default_rng(seed)
+                while not stop.is_set():
+                    rows = rng.integers(n, size=200)
+                    y[rows] = bad[rng.integers(3, size=200)].astype(y.dtype)
+                    p[rows] = rng.choice([np.nan, -1, 5, 0.1])
+                    w[rows] = rng.choice([np.nan, 0, 1e308])
+                    y[rows], p[rows], w[rows] = good[rows], 1 / 3, 1
+            threads = [
+                threading.Thread(target=mutate, args=(i,), daemon=True)
+                for i in range(2)
+            ]
+            for thread in threads:
+                thread.start()
+            end = time.monotonic() + 1.5
+            calls = [
+                lambda: fastlogloss.sample_log_loss(y, p, out=np.empty(n)),
+                lambda: fastlogloss.sample_log_loss(y, p),
+                lambda: fastlogloss.d2_log_loss_score(y, p, sample_weight=w),
+                lambda: fastlogloss.log_loss(y, p, sample_weight=w),
+            ]
+            while time.monotonic() < end:
+                for call in calls:
+                    try:
+                        call()
+                    except (ValueError, RuntimeError, ZeroDivisionError):
+                        pass
+            stop.set()
+            for thread in threads:
+                thread.join()
+            y[:], p[:], w[:] = good, 1 / 3, 1
+            print(round(fastlogloss.log_loss(y, p), 6))
+            """
+        )
+        done = run_python("-c", code, labels, timeout=120)
+        assert float(done.stdout) == round(math.log(3), 6)
+
+    def test_many_callers(self):
+        """One answer for all of them."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        codes, p, w = random_case(200_000, 1)
+        expected = log_loss(codes, p, sample_weight=w)
+        with ThreadPoolExecutor(8) as pool:
+            calls = [
+                pool.submit(log_loss, codes, p, sample_weight=w) for _ in range(64)
+            ]
+            assert {call.result(timeout=60) for call in calls} == {expected}
+
+
+class TestInterrupts:
+    @POSIX
+    def test_within_one_call(self, run_python):
+        """A signal's exception is raised before all rows are done."""
+        code = program(
+            """
+            import signal, time, numpy as np
+            from fastlogloss._kernels import loops
+            n = 40_000_000
+            y, p = np.zeros(n, np.uint8), np.full(n, 0.5, np.float32)
+            def total(seconds=None):
+                state = loops.LossState(1, 2.0**-23, 1 - 2.0**-23, 1e-8)
+                if seconds:
+                    signal.setitimer(signal.ITIMER_REAL, seconds)
+                try:
+                    state.add(y, p, None, None, 1)
+                    return None if seconds else state.loss
+                except KeyboardInterrupt:
+                    return state.loss
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+            def interrupt(*args):
+                raise KeyboardInterrupt
+            signal.signal(signal.SIGALRM, interrupt)
+            start = time.perf_counter()
+            whole = total()
+            taken = time.perf_counter() - start
+            # Others may keep the processor busy: some attempts are allowed.
+            parts = [total(max(taken / 8, 1e-4)) for _ in range(10)]
+            print(any(part is not None and 0 < part < whole for part in parts))
+            """
+        )
+        assert run_python("-c", code).stdout == "True\n"
+
+    @POSIX
+    @pytest.mark.parametrize("kind", ["contiguous", "strided"])
+    def test_ctrl_c(self, tmp_path, kind):
+        import signal
+        import subprocess
+
+        code = program(
+            """
+            import sys, numpy as np, fastlogloss
+            n = 20_000_000
+            y = np.arange(n, dtype=np.uint8) & 1
+            p = np.full(2 * n, 0.5, np.float32)
+            p = p[::2] if sys.argv[1] == "strided" else p[:n]
+            fastlogloss.log_loss(y, p)
+            print("ready", flush=True)
+            while True:
+                fastlogloss.log_loss(y, p)
+            """
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, kind],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+            process.stderr.close()
+        assert "KeyboardInterrupt" in errors
+        assert process.returncode != 0
+
+
+FORK = """
+import multiprocessing, os, sys, warnings
+import numpy as np
+import fastlogloss
+from fastlogloss import _inputs
+warnings.simplefilter("ignore")
+y = np.arange(1_000_000) % 2
+p = np.random.default_rng(0).random(len(y))
+def work(_=None):
+    return fastlogloss.log_loss(y, p), _inputs.n_threads()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+class TestFork:
+    """After OpenMP has started its threads, which do not survive a fork."""
+
+    def test_pool(self, run_python):
+        code = FORK + program(
+            """
+            if __name__ == "__main__":
+                value, threads = work()
+                with multiprocessing.get_context("fork").Pool(2) as pool:
+                    found = pool.map_async(work, range(4)).get(timeout=60)
+                print(threads, set(found) == {(value, 1)}, work() == (value, threads))
+            """
+        )
+        done = run_python("-c", code, OMP_NUM_THREADS="2", timeout=90)
+        assert done.stdout.split() == ["2", "True", "True"]
+
+    def test_bare_fork(self, run_python):
+        code = FORK + program(
+            """
+            value, _ = work()
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0 if work() == (value, 1) else 9)
+            _, status = os.waitpid(pid, 0)
+            print(os.waitstatus_to_exitcode(status))
+            """
+        )
+        done = run_python("-c", code, OMP_NUM_THREADS="2", timeout=90)
+        assert done.stdout.strip() == "0"
+
+    def test_joblib(self, run_python):
+        code = FORK + program(
+            """
+            import joblib
+            value, _ = work()
+            with joblib.parallel_config("multiprocessing"):
+                found = joblib.Parallel(n_jobs=2)(
+                    joblib.delayed(fastlogloss.log_loss)(y, p) for _ in range(4))
+            print(set(found) == {value})
+            """
+        )
+        done = run_python("-c", code, OMP_NUM_THREADS="2", timeout=90)
+        assert done.stdout.strip() == "True"
+
+    def test_parent_keeps_its_threads(self):
+        assert not _inputs._forked

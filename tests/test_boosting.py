@@ -1,0 +1,725 @@
+"""Log loss in XGBoost, LightGBM and CatBoost: the models of their own objectives.
+
+What is compared: trees (the features and thresholds of all splits) and predictions. The
+tolerances say where float32 enters.
+
+- XGBoost computes margins, derivatives and leaves in float32; ours are float64, rounded
+  once. One step of float32 at a margin of 8 is 1e-6, and each tree adds some.
+- LightGBM computes derivatives in float64 and rounds them to float32, as it does with
+  ours. The last bits of the float64 may differ, so that one in 10^8 is rounded to the
+  other neighbour (1e-7, relative); nothing else is float32.
+- CatBoost has float64 throughout, but for the average to boost from, which it computes
+  in float32, as it stores a baseline: 1e-7.
+"""
+
+import copy
+import doctest
+import functools
+import inspect
+import pickle
+
+import catboost
+import lightgbm
+import numpy as np
+import pytest
+import xgboost
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.model_selection import train_test_split
+
+from fastlogloss import log_loss
+from fastlogloss.derivatives import log_loss_gradient_hessian
+from fastlogloss.integrations import boosting
+from fastlogloss.integrations.boosting import (
+    CatBoostMetric,
+    CatBoostObjective,
+    initial_score,
+    lightgbm_metric,
+    lightgbm_objective,
+    lightgbm_sklearn_metric,
+    lightgbm_sklearn_objective,
+    xgboost_metric,
+    xgboost_objective,
+    xgboost_sklearn_metric,
+    xgboost_sklearn_objective,
+)
+
+pytestmark = pytest.mark.heavy
+
+XGBOOST_MARGIN = 1e-5
+LIGHTGBM_SCORE = 1e-6
+CATBOOST_SCORE = 1e-13
+CATBOOST_FROM_AVERAGE = 1e-6
+ROUNDS = 25
+MANY_ROUNDS = 150  # never reached: early stopping comes before
+PATIENCE = 5
+
+
+class Data:
+    """Half of a data set to train with and half to stop by, with weights or None."""
+
+    def __init__(self, load, weighted):
+        X, y = load(return_X_y=True)
+        # float32, as the libraries hold them: their sums are sums of these numbers.
+        w = np.random.default_rng(0).uniform(0.25, 4.0, len(y)).astype(np.float32)
+        parts = train_test_split(X, y, w, test_size=0.5, random_state=0, stratify=y)
+        self.X, self.X_stop, self.y, self.y_stop, self.w, self.w_stop = parts
+        if not weighted:
+            self.w = self.w_stop = None
+        self.n_classes = len(np.unique(y))
+        self.binary = self.n_classes == 2
+        self.start = initial_score(self.y, self.w)
+
+    def starts(self, n):
+        """The initial score of each of n rows."""
+        return np.full(n, self.start) if self.binary else np.tile(self.start, (n, 1))
+
+    def loss_at_stop(self, scores):
+        labels = range(self.n_classes)
+        return log_loss(
+            self.y_stop,
+            scores,
+            sample_weight=self.w_stop,
+            labels=labels,
+            from_logits=True,
+        )
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "weighted"])
+def weighted(request):
+    return request.param
+
+
+@pytest.fixture(scope="module", params=[load_breast_cancer, load_digits])
+def data(request, weighted):
+    return Data(request.param, weighted)
+
+
+@pytest.fixture(scope="module", params=[load_breast_cancer, load_wine])
+def small_data(request, weighted):
+    """For CatBoost, which calls Python for every row."""
+    return Data(request.param, weighted)
+
+
+def sigmoid(s):
+    return 1 / (1 + np.exp(-s))
+
+
+def proba(scores):
+    if scores.ndim == 1:
+        return sigmoid(scores)
+    e = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+class TestModule:
+    def test_libraries_are_not_imported(self, run_python):
+        code = (
+            "import sys, fastlogloss.integrations.boosting as b\n"
+            "b.initial_score([0, 1]); b.xgboost_sklearn_objective([0, 1], [0., 1.])\n"
+            "tops = {name.split('.')[0] for name in sys.modules}\n"
+            "assert not tops & {'xgboost', 'lightgbm', 'catboost', 'sklearn'}, tops\n"
+        )
+        run_python("-W", "error", "-c", code)
+
+    def test_all(self):
+        assert boosting.__all__ == sorted(boosting.__all__)
+        public = {
+            name
+            for name, value in vars(boosting).items()
+            if getattr(value, "__module__", None) == boosting.__name__
+            and not name.startswith("_")
+        }
+        assert public == set(boosting.__all__)
+
+    @pytest.mark.parametrize("name", boosting.__all__)
+    def test_documented(self, name):
+        doc = inspect.getdoc(getattr(boosting, name))
+        assert ">>> " in doc
+        assert name in boosting.__doc__
+
+    def test_examples_run(self):
+        results = doctest.testmod(boosting)
+        assert results.failed == 0
+        assert results.attempted >= 60
+
+    @pytest.mark.parametrize("name", boosting.__all__)
+    def test_pickle_and_copy(self, name):
+        value = getattr(boosting, name)
+        assert pickle.loads(pickle.dumps(value)) is value
+        if inspect.isclass(value):
+            assert type(pickle.loads(pickle.dumps(value()))) is value
+            assert type(copy.deepcopy(value())) is value
+
+
+class TestInitialScore:
+    @pytest.mark.parametrize("w", [None, np.array([1.0, 2.0, 0.5, 4.0])])
+    def test_two_classes(self, w):
+        y = np.array([0, 1, 1, 0])
+        share = np.average(y, weights=w)
+        score = initial_score(y, w)
+        assert type(score) is float
+        assert score == pytest.approx(np.log(share / (1 - share)), rel=1e-14)
+        assert initial_score(y == 1, w) == score
+        assert initial_score(np.array(["no", "yes"])[y].tolist(), w) == score
+        soft = initial_score(y.astype(float), w, soft_targets=True)
+        assert soft == pytest.approx(score, abs=1e-15)
+
+    def test_more_classes(self, rng):
+        y = rng.integers(4, size=100)
+        w = rng.random(100)
+        scores = initial_score(y, w)
+        shares = np.bincount(y, w) / w.sum()
+        np.testing.assert_allclose(scores, np.log(shares), rtol=1e-14)
+        rows = initial_score(np.eye(4)[y], w, soft_targets=True)
+        np.testing.assert_allclose(rows, scores, rtol=1e-14)
+        turned = initial_score(y, w, classes=[3, 2, 1, 0])
+        np.testing.assert_allclose(turned, scores[::-1], rtol=1e-14)
+
+    def test_is_the_best_constant(self, rng):
+        for n_classes in (2, 3):
+            y = rng.integers(n_classes, size=50)
+            w = rng.random(50)
+            scores = initial_score(y, w) * np.ones((50, 1))
+            scores = scores[:, 0] if n_classes == 2 else scores
+            _, gradient, _ = log_loss_gradient_hessian(
+                y, scores, sample_weight=w, from_logits=True
+            )
+            np.testing.assert_allclose(gradient.sum(axis=0), 0, atol=1e-15)
+
+    def test_class_that_does_not_occur(self):
+        scores = initial_score([0, 2, 2, 0], classes=[0, 1, 2])
+        np.testing.assert_allclose(np.exp(scores), [0.5, 1e-15, 0.5])
+        limit = np.log(1e15)
+        assert initial_score([1, 1], classes=[0, 1]) == pytest.approx(limit)
+        assert initial_score([0, 0], classes=[0, 1]) == pytest.approx(-limit)
+
+    @pytest.mark.parametrize(
+        ("args", "keywords", "message"),
+        [
+            (([1, 1],), {}, "classes="),
+            (([],), {}, "vector of labels"),
+            (([[0, 1], [1, 0]],), {}, "vector of labels"),
+            (([0.0, 0.5],), {}, "soft_targets=True"),
+            (([0.0, np.nan],), {}, "fractions"),
+            (([0.0, 1.5],), {"soft_targets": True}, r"in \[0, 1\]"),
+            (([0.0, np.nan],), {"soft_targets": True}, r"in \[0, 1\]"),
+            (([0, 7],), {"classes": [0, 1]}, "label 7"),
+            (([0, 1], [1.0]), {}, "shape"),
+            (([0, 1], [0.0, 0.0]), {}, "all zero"),
+            (([0, 1], [1.0, -1.0]), {}, "negative"),
+            (([0, 1], [1.0, np.inf]), {}, "finite"),
+        ],
+    )
+    def test_bad_input(self, args, keywords, message):
+        with pytest.raises(ValueError, match=message):
+            initial_score(*args, **keywords)
+
+
+class TestXGBoost:
+    @staticmethod
+    def params(data, **others):
+        own = {"objective": "binary:logistic"}
+        if not data.binary:
+            own = {"objective": "multi:softprob", "num_class": data.n_classes}
+        return {**own, "eta": 0.3, "max_depth": 4, "nthread": 1, **others}
+
+    @staticmethod
+    def matrices(data):
+        train = xgboost.DMatrix(data.X, data.y, weight=data.w)
+        stop = xgboost.DMatrix(data.X_stop, data.y_stop, weight=data.w_stop)
+        return train, stop
+
+    @staticmethod
+    def base_score(data):
+        return sigmoid(data.start) if data.binary else data.start.tolist()
+
+    @staticmethod
+    def trees(booster):
+        """Feature and threshold of each node, as text; leaves without their value."""
+        found = booster.trees_to_dataframe()[["Tree", "Node", "Feature", "Split"]]
+        return found.to_csv()
+
+    @staticmethod
+    def margins(booster, matrix):
+        found = booster.predict(matrix, output_margin=True)
+        # Only differences count; XGBoost starts from logarithms less their mean.
+        return found if found.ndim == 1 else found - found.mean(axis=1, keepdims=True)
+
+    def assert_same(self, ours, builtin, data):
+        train, stop = self.matrices(data)
+        assert self.trees(ours) == self.trees(builtin)
+        for matrix in (train, stop):
+            a, b = self.margins(ours, matrix), self.margins(builtin, matrix)
+            np.testing.assert_allclose(a, b, rtol=0, atol=XGBOOST_MARGIN)
+            # Unlike margins, these are what the user sees: of our objective, too.
+            a, b = ours.predict(matrix), builtin.predict(matrix)
+            np.testing.assert_allclose(a, b, rtol=0, atol=XGBOOST_MARGIN)
+
+    def test_native(self, data):
+        train, _ = self.matrices(data)
+        builtin = xgboost.train(self.params(data), train, ROUNDS)
+        params = self.params(data, base_score=self.base_score(data))
+        ours = xgboost.train(params, train, ROUNDS, obj=xgboost_objective)
+        self.assert_same(ours, builtin, data)
+
+    def test_without_the_start_it_is_another_model(self):
+        data = Data(load_breast_cancer, False)
+        train, _ = self.matrices(data)
+        builtin = xgboost.train(self.params(data), train, ROUNDS)
+        ours = xgboost.train(self.params(data), train, ROUNDS, obj=xgboost_objective)
+        apart = self.margins(ours, train) - self.margins(builtin, train)
+        assert np.abs(apart).max() > 0.1
+
+    def test_base_margin(self, data):
+        train, stop = self.matrices(data)
+        builtin = xgboost.train(self.params(data), train, ROUNDS)
+        for matrix in (train, stop):
+            matrix.set_base_margin(data.starts(matrix.num_row()))
+        ours = xgboost.train(self.params(data), train, ROUNDS, obj=xgboost_objective)
+        assert self.trees(ours) == self.trees(builtin)
+        a = self.margins(ours, stop)
+        b = self.margins(builtin, self.matrices(data)[1])
+        np.testing.assert_allclose(a, b, rtol=0, atol=XGBOOST_MARGIN)
+
+    def test_sklearn(self, data):
+        common = {"n_estimators": ROUNDS, "learning_rate": 0.3, "max_depth": 4}
+        common |= {"n_jobs": 1}
+        builtin = xgboost.XGBClassifier(**common)
+        builtin.fit(data.X, data.y, sample_weight=data.w)
+        ours = xgboost.XGBClassifier(
+            **common,
+            objective=xgboost_sklearn_objective,
+            base_score=self.base_score(data),
+        )
+        ours.fit(data.X, data.y, sample_weight=data.w)
+        self.assert_same(ours.get_booster(), builtin.get_booster(), data)
+        np.testing.assert_array_equal(
+            ours.predict(data.X_stop), builtin.predict(data.X_stop)
+        )
+
+    def test_early_stopping(self, data):
+        train, stop = self.matrices(data)
+        common = {
+            "evals": [(stop, "stop")],
+            "early_stopping_rounds": PATIENCE,
+            "verbose_eval": False,
+        }
+        own = "logloss" if data.binary else "mlogloss"
+        params = self.params(data, eval_metric=own)
+        builtin = xgboost.train(params, train, MANY_ROUNDS, **common)
+        beside = xgboost.train(
+            self.params(data, disable_default_eval_metric=True),
+            train,
+            MANY_ROUNDS,
+            custom_metric=functools.partial(xgboost_metric, from_logits=False),
+            **common,
+        )
+        ours = xgboost.train(
+            self.params(
+                data,
+                base_score=self.base_score(data),
+                disable_default_eval_metric=True,
+            ),
+            train,
+            MANY_ROUNDS,
+            obj=xgboost_objective,
+            custom_metric=xgboost_metric,
+            **common,
+        )
+        assert PATIENCE < builtin.best_iteration < MANY_ROUNDS - PATIENCE - 1
+        for model in (beside, ours):
+            assert model.best_iteration == builtin.best_iteration
+            assert model.num_boosted_rounds() == builtin.num_boosted_rounds()
+            assert model.best_score == pytest.approx(builtin.best_score, rel=1e-5)
+        margins = ours.predict(
+            stop, output_margin=True, iteration_range=(0, ours.best_iteration + 1)
+        )
+        expected = data.loss_at_stop(margins)
+        assert ours.best_score == pytest.approx(expected, abs=1e-6)  # six decimals
+
+    def test_early_stopping_sklearn(self, data):
+        common = {
+            "n_estimators": MANY_ROUNDS,
+            "max_depth": 4,
+            "n_jobs": 1,
+            "early_stopping_rounds": PATIENCE,
+        }
+        fit = {"sample_weight": data.w, "eval_set": [(data.X_stop, data.y_stop)]}
+        if data.w is not None:
+            fit["sample_weight_eval_set"] = [data.w_stop]
+        builtin = xgboost.XGBClassifier(**common)
+        builtin.fit(data.X, data.y, verbose=False, **fit)
+        beside = xgboost.XGBClassifier(**common, eval_metric=log_loss)
+        beside.fit(data.X, data.y, verbose=False, **fit)
+        ours = xgboost.XGBClassifier(
+            **common,
+            objective=xgboost_sklearn_objective,
+            eval_metric=xgboost_sklearn_metric,
+            base_score=self.base_score(data),
+        )
+        ours.fit(data.X, data.y, verbose=False, **fit)
+        for model in (beside, ours):
+            assert model.best_iteration == builtin.best_iteration
+            assert model.best_score == pytest.approx(builtin.best_score, rel=1e-5)
+            assert "log_loss" in model.evals_result()["validation_0"]
+
+    def test_soft_labels(self, rng):
+        data = Data(load_breast_cancer, True)
+        y = np.clip(data.y + rng.normal(0, 0.2, len(data.y)), 0, 1)
+        train = xgboost.DMatrix(data.X, y, weight=data.w)
+        builtin = xgboost.train(self.params(data), train, ROUNDS)
+        start = initial_score(train.get_label(), data.w, soft_targets=True)
+        params = self.params(data, base_score=sigmoid(start))
+        ours = xgboost.train(params, train, ROUNDS, obj=xgboost_objective)
+        self.assert_same(ours, builtin, data)
+
+    def test_hessian_is_not_zero(self):
+        scores = np.array([[90.0, -90.0], [0.0, 0.0]], dtype=np.float32)
+        _, hessian = xgboost_sklearn_objective([0, 1], scores)
+        assert hessian.dtype == np.float32
+        np.testing.assert_array_equal(hessian[0], np.float32(1e-16))
+        np.testing.assert_array_equal(hessian[1], 0.5)
+
+    def test_metric_is_not_limited(self):
+        # XGBoost says 36.84 of a certain error from a margin of 20, or of 800.
+        assert xgboost_sklearn_metric([0], np.float32([800.0])) == 800.0
+
+
+class TestLightGBM:
+    @staticmethod
+    def params(data, **others):
+        own = {"objective": "binary"}
+        if not data.binary:
+            own = {"objective": "multiclass", "num_class": data.n_classes}
+        fixed = {"num_threads": 1, "deterministic": True, "force_row_wise": True}
+        return {**own, "num_leaves": 7, "verbosity": -1, **fixed, **others}
+
+    @staticmethod
+    def datasets(data, start=False):
+        init = [data.starts(len(y)) if start else None for y in (data.y, data.y_stop)]
+        train = lightgbm.Dataset(data.X, data.y, weight=data.w, init_score=init[0])
+        stop = train.create_valid(
+            data.X_stop, data.y_stop, weight=data.w_stop, init_score=init[1]
+        )
+        return train, stop
+
+    @staticmethod
+    def trees(booster):
+        found = booster.trees_to_dataframe()
+        return found[["node_index", "split_feature", "threshold"]].to_csv()
+
+    def assert_same(self, ours, builtin, data):
+        assert self.trees(ours) == self.trees(builtin)
+        for X in (data.X, data.X_stop):
+            a = data.starts(len(X)) + ours.predict(X, raw_score=True)
+            b = builtin.predict(X, raw_score=True)
+            np.testing.assert_allclose(a, b, rtol=0, atol=LIGHTGBM_SCORE)
+            b = builtin.predict(X)
+            np.testing.assert_allclose(proba(a), b, rtol=0, atol=LIGHTGBM_SCORE)
+
+    def test_native(self, data):
+        builtin = lightgbm.train(self.params(data), self.datasets(data)[0], ROUNDS)
+        params = self.params(data, objective=lightgbm_objective)
+        ours = lightgbm.train(params, self.datasets(data, True)[0], ROUNDS)
+        self.assert_same(ours, builtin, data)
+
+    def test_start_is_theirs(self, data):
+        # Trees that must not split: what is left is the start.
+        params = self.params(data, min_data_in_leaf=10**6)
+        builtin = lightgbm.train(params, self.datasets(data)[0], 1)
+        raw = builtin.predict(data.X, raw_score=True)
+        np.testing.assert_allclose(raw, data.starts(len(data.X)), rtol=1e-14)
+
+    def test_sklearn(self, data):
+        common = {"n_estimators": ROUNDS, "num_leaves": 7, "n_jobs": 1, "verbosity": -1}
+        common |= {"deterministic": True, "force_row_wise": True}
+        builtin = lightgbm.LGBMClassifier(**common)
+        builtin.fit(data.X, data.y, sample_weight=data.w)
+        ours = lightgbm.LGBMClassifier(**common, objective=lightgbm_sklearn_objective)
+        init_score = data.starts(len(data.y))
+        ours.fit(data.X, data.y, sample_weight=data.w, init_score=init_score)
+        self.assert_same(ours.booster_, builtin.booster_, data)
+
+    def test_early_stopping(self, data):
+        def train(params, start=False, **keywords):
+            train, stop = self.datasets(data, start)
+            return lightgbm.train(
+                {**params, "learning_rate": 0.3},
+                train,
+                MANY_ROUNDS,
+                valid_sets=[stop],
+                valid_names=["stop"],
+                callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+                **keywords,
+            )
+
+        own = "binary_logloss" if data.binary else "multi_logloss"
+        builtin = train(self.params(data, metric=own))
+        beside = train(
+            self.params(data, metric="None"),
+            feval=functools.partial(lightgbm_metric, from_logits=False),
+        )
+        ours = train(
+            self.params(data, metric="None", objective=lightgbm_objective),
+            start=True,
+            feval=lightgbm_metric,
+        )
+        assert PATIENCE < builtin.best_iteration < MANY_ROUNDS - PATIENCE - 1
+        best = builtin.best_score["stop"][own]
+        for model in (beside, ours):
+            assert model.best_iteration == builtin.best_iteration
+            assert model.current_iteration() == builtin.current_iteration()
+            found = model.best_score["stop"]["log_loss"]
+            assert found == pytest.approx(best, rel=LIGHTGBM_SCORE)
+        scores = data.starts(len(data.y_stop)) + ours.predict(data.X_stop)
+        expected = data.loss_at_stop(scores)
+        assert ours.best_score["stop"]["log_loss"] == pytest.approx(expected, rel=1e-12)
+
+    def test_early_stopping_sklearn(self, data):
+        common = {
+            "n_estimators": MANY_ROUNDS,
+            "num_leaves": 7,
+            "learning_rate": 0.3,
+            "n_jobs": 1,
+            "verbosity": -1,
+            "deterministic": True,
+            "force_row_wise": True,
+        }
+
+        def fit(model, start=False, **keywords):
+            if start:
+                keywords["init_score"] = data.starts(len(data.y))
+                keywords["eval_init_score"] = [data.starts(len(data.y_stop))]
+            if data.w is not None:
+                keywords["eval_sample_weight"] = [data.w_stop]
+            return model.fit(
+                data.X,
+                data.y,
+                sample_weight=data.w,
+                eval_X=data.X_stop,
+                eval_y=data.y_stop,
+                callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+                **keywords,
+            )
+
+        builtin = fit(lightgbm.LGBMClassifier(**common))
+        ours = fit(
+            lightgbm.LGBMClassifier(
+                **common, objective=lightgbm_sklearn_objective, metric="None"
+            ),
+            start=True,
+            eval_metric=lightgbm_sklearn_metric,
+        )
+        assert ours.best_iteration_ == builtin.best_iteration_
+        (best,) = builtin.best_score_["valid_0"].values()
+        assert ours.best_score_["valid_0"] == {
+            "log_loss": pytest.approx(best, rel=LIGHTGBM_SCORE)
+        }
+
+
+class TestCatBoost:
+    @staticmethod
+    def params(data, **others):
+        return {
+            "loss_function": "Logloss" if data.binary else "MultiClass",
+            "eval_metric": "Logloss" if data.binary else "MultiClass",
+            "iterations": ROUNDS,
+            "learning_rate": 0.1,
+            "depth": 4,
+            "random_seed": 0,
+            "thread_count": 1,
+            "bootstrap_type": "MVS",
+            "boosting_type": "Plain",
+            # What the built-in objectives set by themselves, or else ours cannot have.
+            "leaf_estimation_method": "Newton",
+            "leaf_estimation_iterations": 10 if data.binary else 1,
+            "leaf_estimation_backtracking": "No",
+            "allow_writing_files": False,
+            "verbose": False,
+            **others,
+        }
+
+    @staticmethod
+    def pools(data, start=False):
+        def pool(X, y, w):
+            baseline = data.starts(len(y)).reshape(len(y), -1) if start else None
+            return catboost.Pool(X, y, weight=w, baseline=baseline)
+
+        train = pool(data.X, data.y, data.w)
+        return train, pool(data.X_stop, data.y_stop, data.w_stop)
+
+    @staticmethod
+    def trees(model):
+        borders = model.get_borders()
+        splits = [model._get_tree_splits(i, None) for i in range(model.tree_count_)]
+        return borders, splits
+
+    def assert_same(self, ours, builtin, data, start=0.0, atol=CATBOOST_SCORE):
+        assert self.trees(ours) == self.trees(builtin)
+        for X in (data.X, data.X_stop):
+            a = start + ours.predict(X, prediction_type="RawFormulaVal")
+            b = builtin.predict(X, prediction_type="RawFormulaVal")
+            np.testing.assert_allclose(a, b, rtol=0, atol=atol)
+
+    @pytest.mark.parametrize("model", [catboost.CatBoost, catboost.CatBoostClassifier])
+    def test_from_zero(self, small_data, model):
+        data = small_data
+        train, stop = self.pools(data)
+
+        def fit(**others):
+            params = self.params(data, **others)
+            made = model(params) if model is catboost.CatBoost else model(**params)
+            return made.fit(train)
+
+        builtin = fit()
+        ours = fit(loss_function=CatBoostObjective())
+        self.assert_same(ours, builtin, data)
+        if model is catboost.CatBoostClassifier:
+            np.testing.assert_allclose(
+                ours.predict_proba(stop), builtin.predict_proba(stop), atol=1e-13
+            )
+
+    def test_from_average(self, weighted):
+        data = Data(load_breast_cancer, weighted)
+        params = self.params(data, boost_from_average=True)
+        builtin = catboost.CatBoost(params).fit(self.pools(data)[0])
+        params = self.params(data, loss_function=CatBoostObjective())
+        ours = catboost.CatBoost(params).fit(self.pools(data, True)[0])
+        self.assert_same(ours, builtin, data, data.start, CATBOOST_FROM_AVERAGE)
+
+    def test_from_baseline(self, small_data):
+        data = small_data
+        train, _ = self.pools(data, start=True)
+        builtin = catboost.CatBoost(self.params(data)).fit(train)
+        params = self.params(data, loss_function=CatBoostObjective())
+        self.assert_same(catboost.CatBoost(params).fit(train), builtin, data)
+
+    def test_default_backtracking_changes_nothing_here(self, small_data):
+        data = small_data
+        train, _ = self.pools(data)
+        params = self.params(data, leaf_estimation_backtracking="AnyImprovement")
+        builtin = catboost.CatBoost(params).fit(train)
+        params = self.params(data, loss_function=CatBoostObjective())
+        self.assert_same(catboost.CatBoost(params).fit(train), builtin, data)
+
+    def test_early_stopping(self, small_data):
+        data = small_data
+        train, stop = self.pools(data)
+
+        def fit(**others):
+            params = self.params(data, iterations=400, learning_rate=0.5, **others)
+            return catboost.CatBoost(params).fit(
+                train, eval_set=stop, early_stopping_rounds=PATIENCE
+            )
+
+        builtin = fit()
+        beside = fit(eval_metric=CatBoostMetric())
+        count = {} if data.binary else {"classes_count": data.n_classes}
+        ours = fit(
+            loss_function=CatBoostObjective(), eval_metric=CatBoostMetric(), **count
+        )
+        own = "Logloss" if data.binary else "MultiClass"
+        losses = builtin.get_evals_result()["validation"][own]
+        assert PATIENCE < len(losses) < 400
+        for model in (beside, ours):
+            assert model.get_best_iteration() == builtin.get_best_iteration()
+            found = model.get_evals_result()["validation"]["CatBoostMetric"]
+            np.testing.assert_allclose(found, losses, rtol=1e-12)
+        scores = ours.predict(stop, prediction_type="RawFormulaVal")
+        expected = data.loss_at_stop(scores)
+        assert min(found) == pytest.approx(expected, rel=1e-12)
+
+    def test_several_threads(self, small_data):
+        # Rows come in several ranges; sums of them are added up.
+        data = small_data
+        train, stop = self.pools(data)
+        count = {} if data.binary else {"classes_count": data.n_classes}
+
+        def fit(threads):
+            params = self.params(
+                data,
+                loss_function=CatBoostObjective(),
+                eval_metric=CatBoostMetric(),
+                thread_count=threads,
+                **count,
+            )
+            return catboost.CatBoost(params).fit(train, eval_set=stop)
+
+        one, two = fit(1), fit(2)
+        self.assert_same(two, one, data)
+        np.testing.assert_allclose(
+            one.get_evals_result()["validation"]["CatBoostMetric"],
+            two.get_evals_result()["validation"]["CatBoostMetric"],
+            rtol=1e-13,
+        )
+
+    @pytest.mark.parametrize("n_classes", [2, 3, 10])
+    def test_derivatives_of_a_row(self, n_classes, rng):
+        objective = CatBoostObjective()
+        scores = rng.normal(0, 5, (20, n_classes))
+        scores[0] = np.linspace(800, -800, n_classes)
+        y = rng.integers(n_classes, size=20)
+        _, gradient, hessian = log_loss_gradient_hessian(
+            y, scores, normalize=False, from_logits=True, labels=range(n_classes)
+        )
+        p = proba(scores)
+        for i in range(20):
+            first, second = objective.calc_ders_multi(scores[i], float(y[i]), 2.5)
+            np.testing.assert_allclose(first, -2.5 * gradient[i], rtol=1e-13)
+            expected = np.outer(p[i], p[i]) - np.diag(p[i])
+            np.testing.assert_allclose(second, 2.5 * expected, rtol=1e-9, atol=1e-15)
+            diagonal = np.diag(np.array(second))
+            np.testing.assert_allclose(diagonal, -2.5 * hessian[i], atol=1e-15)
+
+    def test_ranges(self):
+        objective = CatBoostObjective()
+        scores, y = np.array([0.5, -3.0]), np.array([1.0, 1.0], dtype=np.float32)
+        plain = objective.calc_ders_range(scores, y, None)
+        p = sigmoid(scores)
+        np.testing.assert_allclose(plain[:, 0], 1 - p, rtol=1e-15)
+        np.testing.assert_allclose(plain[:, 1], -p * (1 - p), rtol=1e-15)
+        zero = objective.calc_ders_range(scores, y, np.zeros(2, np.float32))
+        np.testing.assert_array_equal(zero, 0)
+        empty = np.empty(0)
+        assert objective.calc_ders_range(empty, empty, None).shape == (0, 2)
+        metric = CatBoostMetric()
+        assert metric.evaluate((scores,), y, np.zeros(2, np.float32)) == (0.0, 0.0)
+        assert metric.get_final_error(0.0, 0.0) == 0.0
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("target", [3.0, -1.0, 0.5, float("nan")])
+    def test_label_of_a_row(self, target):
+        with pytest.raises(ValueError, match=r"labels must be 0 to 2|NaN"):
+            CatBoostObjective().calc_ders_multi(np.zeros(3), target, 1.0)
+
+    @pytest.mark.parametrize(
+        "function", [xgboost_sklearn_objective, lightgbm_sklearn_objective]
+    )
+    @pytest.mark.parametrize(
+        ("y", "shape", "message"),
+        [
+            ([0.0, 2.0], (2,), "y_true must be in"),
+            ([0.0, -1.0], (2,), "y_true must be in"),
+            ([0.0, 3.0], (2, 3), r"y_true holds the label .*3\.0.* in row 1"),
+            ([0.0, 1.0, 1.0], (2,), "3 rows"),
+            ([0.0, 1.0, 1.0], (2, 3), "3 rows"),
+        ],
+    )
+    def test_labels(self, function, y, shape, message):
+        with pytest.raises(ValueError, match=message):
+            function(np.array(y), np.zeros(shape), None)
+
+    def test_score_is_nan(self):
+        with pytest.raises(ValueError, match="NaN in row 1"):
+            xgboost_sklearn_objective(np.array([0, 1]), np.array([0.0, np.nan]))
+
+    @pytest.mark.parametrize("n_classes", [2, 3])
+    def test_some_class_does_not_occur(self, n_classes):
+        y = np.zeros(4)
+        scores = np.zeros(4) if n_classes == 2 else np.zeros((4, n_classes))
+        expected = pytest.approx(np.log(n_classes))
+        assert xgboost_sklearn_metric(y, scores) == expected
+        assert lightgbm_sklearn_metric(y, scores, None)[1] == expected
+        gradient, _ = lightgbm_sklearn_objective(y, scores, None)
+        assert gradient.sum() == pytest.approx(0.0 if n_classes > 2 else 2.0)

@@ -1,0 +1,472 @@
+"""Every compiled variant, on one and two threads, against the NumPy twins."""
+
+import functools
+import os
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from arrays import SHORT_LENGTHS, random_case
+from conftest import load_variant, required_variants
+
+import fastlogloss._kernels
+from fastlogloss import _reference
+
+EPS = 2.0**-52
+TOLERANCE = 1e-8
+COLUMNS = (1, 2, 3, 5, 10, 63, 64, 65, 1000)
+# Design C and D of loops.pxi: eight roundings of a tree, one of the logarithm, one of
+# the weight. The twin adds up exactly; its own logarithm is good to 1 ULP.
+RTOL = 2e-15
+EDGES = (
+    *(0, 1, 2, 3, 4, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129),
+    *(254, 255, 256, 257, 510, 511, 512, 513, 597, 598, 599),
+)
+
+
+def new_state(loops, n_columns, low=EPS, tolerance=TOLERANCE):
+    return loops.LossState(n_columns, low, 1.0 - low, tolerance)
+
+
+def summed(loops, y, p, w=None, low=EPS, n_threads=1, tolerance=TOLERANCE, out=None):
+    state = new_state(loops, 1 if p.ndim == 1 else p.shape[1], low, tolerance)
+    assert state.add(y, p, w, out, n_threads)
+    return state
+
+
+def sums(state):
+    return state.loss, state.weight, state.status, state.n_classes_seen, state.n_rows
+
+
+def labels_of(dtype, codes):
+    """The codes in a narrower dtype, as far as they go."""
+    largest = {"bool": 1, "uint8": 255}.get(dtype)
+    return (codes if largest is None else np.minimum(codes, largest)).astype(dtype)
+
+
+def lengths(n_columns):
+    """Short ones, and those around one and two blocks, up to 4 MB of probabilities."""
+    rows = new_state(fastlogloss._kernels.loops, n_columns).block_rows
+    around = [k * rows + d for k in (1, 2) for d in (-1, 0, 1)]
+    return sorted({*SHORT_LENGTHS, *around})
+
+
+@functools.lru_cache(maxsize=512)
+def twin_sums(n, n_columns, proba_dtype, label_dtype, weighted):
+    case = random_case(n, n_columns, dtype=proba_dtype)
+    w = case.w if weighted else None
+    return _reference.loss_sums(labels_of(label_dtype, case.codes), case.p, w, EPS)
+
+
+class TestSums:
+    @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+    @pytest.mark.parametrize("label_dtype", ["float64", "int64", "uint8", "bool"])
+    @pytest.mark.parametrize("proba_dtype", ["float64", "float32"])
+    @pytest.mark.parametrize("n_columns", COLUMNS)
+    def test_equal_twin_and_base(
+        self, loops, base, n_columns, proba_dtype, label_dtype, weighted
+    ):
+        for n in lengths(n_columns):
+            case = random_case(n, n_columns, dtype=proba_dtype)
+            y = labels_of(label_dtype, case.codes)
+            w = case.w if weighted else None
+            expected = twin_sums(n, n_columns, proba_dtype, label_dtype, weighted)
+            # Rows of float32 sum to one in float32 alone.
+            on_base = summed(base, y, case.p, w, tolerance=1e-3)
+            for n_threads in (1, 2):
+                state = summed(loops, y, case.p, w, n_threads=n_threads, tolerance=1e-3)
+                assert sums(state) == sums(on_base)  # to the last bit
+                assert state.status == 0
+                assert state.n_rows == n
+                assert state.n_classes_seen == len(np.unique(y))
+                assert (state.loss, state.weight) == pytest.approx(
+                    expected, rel=RTOL, abs=0
+                )
+
+    @pytest.mark.parametrize("low", [0.0, 2.0**-60, EPS, 2.0**-23, 2.0**-10, 0.3, 0.49])
+    @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+    @pytest.mark.parametrize("n_columns", [1, 2, 3])
+    def test_clip(self, loops, n_columns, weighted, low):
+        codes, p, w = random_case(600, n_columns)
+        for start, column in ((0, 0), (3, -1)):
+            p[start::7] = 0.0
+            if n_columns > 1:
+                p[start::7, column] = 1.0
+        if n_columns == 1:
+            p[3::7] = 1.0
+        w = w if weighted else None
+        state = summed(loops, codes, p, w, low)
+        expected = _reference.loss_sums(codes, p, w, low)
+        assert (state.loss, state.weight) == pytest.approx(expected, rel=RTOL, abs=0)
+        assert state.status == 0
+
+    def test_weight_zero_silences_an_impossible_event(self, loops):
+        y, p, w = np.array([1, 0, 1]), np.array([0.0, 0.5, 0.5]), np.array([0.0, 1, 1])
+        state = summed(loops, y, p, w, low=0.0)
+        assert state.loss == pytest.approx(2 * np.log(2), rel=RTOL)
+        assert summed(loops, y, p, None, low=0.0).loss == np.inf
+
+    @pytest.mark.parametrize("n", [3, 256, 600, 20000])
+    def test_sum_of_infinities_is_no_nan(self, loops, n_threads, n):
+        y, p = np.ones(n), np.zeros(n)
+        assert summed(loops, y, p, None, 0.0, n_threads).loss == np.inf
+        assert summed(loops, y, p, np.ones(n), 0.0, n_threads).loss == np.inf
+
+    @pytest.mark.parametrize("n_columns", [1, 2, 3, 10])
+    @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+    def test_blocks_one_at_a_time_give_the_same_bits(self, loops, n_columns, weighted):
+        whole = new_state(loops, n_columns)
+        rows = whole.block_rows
+        case = random_case(3 * rows + 77, n_columns)
+        w = case.w if weighted else None
+        assert whole.add(case.codes, case.p, w, None, 2)
+        for step in (rows, 2 * rows):
+            pieces = new_state(loops, n_columns)
+            for i in range(0, len(case.p), step):
+                part = slice(i, i + step)
+                w = case.w[part] if weighted else None
+                assert pieces.add(case.codes[part], case.p[part], w)
+            assert sums(pieces) == sums(whole)
+
+    @pytest.mark.parametrize("n", [1, 255, 257, 16385, 40000])
+    def test_one_column_and_two_give_the_same_bits(self, loops, n_threads, n):
+        codes, p, w = random_case(n, 1)
+        pairs = np.stack([1.0 - p, p], axis=1)
+        for weights in (None, w):
+            one = summed(loops, codes, p, weights, n_threads=n_threads)
+            two = summed(loops, codes, pairs, weights, n_threads=n_threads)
+            assert sums(one) == sums(two)
+
+    @pytest.mark.parametrize("n_columns", [1, 2, 3, 10])
+    def test_label_dtypes_give_the_same_bits(self, loops, n_columns):
+        codes, p, _ = random_case(700, n_columns)
+        results = {
+            sums(summed(loops, codes.astype(dtype), p))
+            for dtype in ("int64", "uint8", "float64")
+        }
+        assert len(results) == 1
+
+    def test_empty_adds_nothing(self, loops):
+        state = new_state(loops, 1)
+        assert state.add(np.empty(0), np.empty(0))
+        assert sums(state) == (0.0, 0.0, 0, 0, 0)
+
+    @pytest.mark.parametrize("n", SHORT_LENGTHS)
+    @pytest.mark.parametrize("n_columns", [1, 2, 3])
+    @pytest.mark.parametrize("dtype", ["float64", "int64", "uint8"])
+    def test_classes_seen(self, loops, n, n_columns, dtype):
+        p = random_case(n, n_columns).p
+        for only in range(max(n_columns, 2)):
+            y = np.full(n, only, dtype)
+            assert summed(loops, y, p).n_classes_seen == 1
+            y[-1] = (only + 1) % 2
+            assert summed(loops, y, p).n_classes_seen == len(set(y.tolist()))
+
+
+class TestRows:
+    @pytest.mark.parametrize("low", [0.0, EPS])
+    @pytest.mark.parametrize("n_columns", [1, 2, 3, 64])
+    def test_equal_twin_and_base(self, loops, base, n_threads, n_columns, low):
+        for n in lengths(n_columns):
+            codes, p, _ = random_case(n, n_columns)
+            rows, base_rows = np.full(n, np.nan), np.empty(n)
+            state = summed(loops, codes, p, None, low, n_threads, out=rows)
+            summed(base, codes, p, None, low, out=base_rows)
+            assert state.status == 0
+            np.testing.assert_array_equal(rows, base_rows)
+            # Two logarithms, each within 1 ULP.
+            twin = _reference.sample_losses(codes, p, low)
+            np.testing.assert_array_max_ulp(rows, twin, 2)
+
+
+BAD_PROBA = {
+    "nan": np.nan,
+    "-nan": np.copysign(np.nan, -1),
+    "inf": np.inf,
+    "-inf": -np.inf,
+    "-1e-320": -1e-320,
+    "-5e-324": -5e-324,
+    "-0.3": -0.3,
+    "-1": -1.0,
+    "-1e300": -1e300,
+    "1 + 2^-52": 1.0 + EPS,
+    "1.5": 1.5,
+    "2": 2.0,
+    "1e300": 1e300,
+}
+# In float32 they are zero, one or overflow.
+FLOAT64_ONLY = {"-1e-320", "-5e-324", "1 + 2^-52", "1e300", "-1e300"}
+
+
+class TestStatus:
+    """What is wrong is found wherever it stands; what is not wrong is not found."""
+
+    @pytest.mark.parametrize("n_columns", [1, 2, 3, 10, 65])
+    @pytest.mark.parametrize(
+        ("dtype", "bad"),
+        [("float64", bad) for bad in BAD_PROBA]
+        + [("float32", bad) for bad in BAD_PROBA if bad not in FLOAT64_ONLY],
+    )
+    def test_bad_proba(self, loops, n_columns, bad, dtype):
+        codes, p, _ = random_case(600, n_columns, dtype=dtype)
+        value = np.dtype(dtype).type(BAD_PROBA[bad])
+        accepted = loops.BAD_PROBA
+        if n_columns > 1 and bad == "-nan":
+            accepted |= loops.BAD_ROW_SUM  # whose handling looks at the values
+        for row in EDGES:
+            for column in {0, n_columns // 2, n_columns - 1}:
+                broken = p.copy()
+                broken[(row, column) if p.ndim == 2 else row] = value
+                for y in (codes, codes.astype(float), codes.astype(np.uint8)):
+                    assert summed(loops, y, broken).status & accepted
+
+    @pytest.mark.parametrize("low", [0.0, 2.0**-60, EPS, 0.2, 0.3, 0.34, 0.4, 0.49])
+    @pytest.mark.parametrize("n_columns", [1, 2, 3])
+    @pytest.mark.parametrize("bad", BAD_PROBA)
+    def test_bad_proba_everywhere(self, loops, n_columns, bad, low):
+        p = np.full((300, n_columns), BAD_PROBA[bad])
+        p = p[:, 0].copy() if n_columns == 1 else p
+        for y in (np.zeros(300), np.ones(300), np.ones(300, np.uint8)):
+            status = summed(loops, y, p, low=low).status
+            assert status & (loops.BAD_PROBA | loops.BAD_ROW_SUM)
+            if n_columns == 1:
+                assert status & loops.BAD_PROBA
+
+    @pytest.mark.parametrize("low", [0.0, EPS, 0.4])
+    @pytest.mark.parametrize("value", [0.0, -0.0, 5e-324, 1e-320, 1 - 2.0**-53, 1.0])
+    @pytest.mark.parametrize("n_columns", [1, 2, 3, 10])
+    def test_good_proba(self, loops, n_columns, value, low):
+        codes, p, _ = random_case(600, n_columns)
+        for row in EDGES:
+            fine = p.copy()
+            if n_columns == 1:
+                fine[row] = value
+            else:
+                fine[row] = 0.0
+                fine[row, 0] = 1.0 - value
+                fine[row, -1] = value
+            state = summed(loops, codes, fine, low=low)
+            assert state.status == 0
+            expected = _reference.loss_sums(codes, fine, None, low)[0]
+            assert state.loss == pytest.approx(expected, rel=RTOL)
+
+    @pytest.mark.parametrize("n_columns", [1, 2, 3, 10, 65])
+    @pytest.mark.parametrize(
+        ("dtype", "bad"),
+        [
+            ("float64", 0.5),
+            ("float64", 1.0 + EPS),
+            ("float64", 1.0 - EPS),
+            ("float64", 5e-324),
+            ("float64", -1.0),
+            ("float64", 65.0),
+            ("float64", 2.0**63),
+            ("float64", 1e300),
+            ("float64", np.nan),
+            ("float64", np.copysign(np.nan, -1)),
+            ("float64", np.inf),
+            ("float64", -np.inf),
+            ("int64", -1),
+            ("int64", 65),
+            ("int64", 2**32),
+            ("int64", 2**32 + 1),
+            ("int64", 2**63 - 1),
+            ("int64", -(2**63)),
+            ("uint8", 65),
+            ("uint8", 255),
+        ],
+    )
+    def test_bad_label(self, loops, n_columns, dtype, bad):
+        codes, p, _ = random_case(600, n_columns)
+        for row in EDGES:
+            y = codes.astype(dtype)
+            y[row] = bad
+            assert summed(loops, y, p).status == loops.BAD_LABEL
+
+    @pytest.mark.parametrize("n_columns", [2, 3, 5, 10, 65])
+    def test_row_sum(self, loops, n_columns):
+        codes, p, _ = random_case(600, n_columns)
+        for row in EDGES:
+            for factor, expected in ((0.5, 0), (2.0, loops.BAD_ROW_SUM)):
+                for sign in (1, -1):
+                    shifted = p.copy()
+                    shifted[row, row % n_columns] += sign * factor * TOLERANCE
+                    assert summed(loops, codes, shifted).status == expected
+
+    @pytest.mark.parametrize("n_columns", [1, 2, 3, 10])
+    def test_in_any_block(self, loops, n_threads, n_columns):
+        rows = new_state(loops, n_columns).block_rows
+        codes, p, _ = random_case(3 * rows + 5, n_columns)
+        for row in (0, rows - 1, rows, 2 * rows, 3 * rows + 4):
+            broken = p.copy()
+            broken[row] = np.nan
+            assert summed(loops, codes, broken, n_threads=n_threads).status
+            y = codes.copy()
+            y[row] = n_columns + 1
+            state = summed(loops, y, p, n_threads=n_threads)
+            assert state.status == loops.BAD_LABEL
+
+    @pytest.mark.parametrize("n_columns", [1, 2, 3])
+    def test_with_weights_and_with_rows(self, loops, n_columns):
+        codes, p, w = random_case(600, n_columns)
+        p[599] = np.nan
+        assert summed(loops, codes, p, w).status
+        assert summed(loops, codes, p, out=np.empty(600)).status
+
+
+class TestRefusals:
+    """`add` returns False for what it cannot read, and has done nothing."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"y": np.zeros(4, np.int32)},
+            {"y": np.zeros(4, np.uint64)},
+            {"y": np.zeros(4, np.int8)},
+            {"y": np.zeros(4, ">f8")},
+            {"y": np.zeros(8)[::2]},
+            {"y": np.zeros(3)},
+            {"y": np.zeros((4, 1))},
+            {"y": np.array(["a"] * 4)},
+            {"y": np.zeros(4, object)},
+            {"p": np.zeros(4, np.float16)},
+            {"p": np.zeros(4, np.int64)},
+            {"p": np.zeros(4, np.complex128)},
+            {"p": np.zeros(4, ">f8")},
+            {"p": np.zeros(8)[::2]},
+            {"p": np.zeros(5)},
+            {"p": np.zeros((4, 1))},
+            {"p": np.zeros(33, np.uint8)[1:].view(np.float64)},
+            {"w": np.zeros(4, np.float32)},
+            {"w": np.zeros(3)},
+            {"w": np.zeros((4, 1))},
+            {"out": np.zeros(4, np.float32)},
+            {"out": np.zeros(5)},
+            {"out": np.zeros(8)[::2]},
+            {"out": np.broadcast_to(np.zeros(()), 4)},
+        ],
+        ids=lambda change: "{0}: {1.dtype} {1.shape} {1.strides}".format(
+            *next(iter(change.items()))
+        ),
+    )
+    def test_arrays(self, loops, change):
+        arguments = {"y": np.zeros(4), "p": np.full(4, 0.5), "w": None, "out": None}
+        state = new_state(loops, 1)
+        assert state.add(*arguments.values())
+        before = sums(state)
+        assert not state.add(*(arguments | change).values())
+        assert sums(state) == before
+
+    def test_columns(self, loops):
+        state = new_state(loops, 3)
+        for shape in ((4,), (4, 2), (4, 4), (4, 3, 1)):
+            assert not state.add(np.zeros(4), np.full(shape, 0.25))
+        assert not state.add(np.zeros(4), np.full((4, 3), 1 / 3, order="F"))
+
+    @pytest.mark.parametrize("bad", [None, [0.0, 1.0], "ab", 1.0])
+    def test_no_arrays(self, loops, bad):
+        with pytest.raises(TypeError):
+            new_state(loops, 1).add(bad, np.zeros(2))
+        with pytest.raises((TypeError, AttributeError)):
+            new_state(loops, 1).add(np.zeros(2), bad)
+
+    @pytest.mark.parametrize("n_columns", [0, -1])
+    def test_no_columns(self, loops, n_columns):
+        with pytest.raises(ValueError, match="n_columns"):
+            new_state(loops, n_columns)
+
+    def test_without_init(self, loops):
+        with pytest.raises(ValueError, match="without its parameters"):
+            loops.LossState.__new__(loops.LossState).add(np.zeros(2), np.zeros(2))
+
+
+class TestMeanLoss:
+    @pytest.mark.parametrize("n_columns", [1, 2, 3, 10])
+    def test_equals_state(self, loops, n_columns):
+        for n in (10, 32, 33, 257, 3000):
+            codes, p, _ = random_case(n, n_columns)
+            mean = loops.mean_loss(codes, p, EPS, TOLERANCE)
+            assert mean == summed(loops, codes, p).loss / n
+
+    def test_leaves_the_rest_to_others(self, loops):
+        codes, p, _ = random_case(50, 1)
+        pairs = np.stack([1 - p, p], 1)
+        for y, proba in (
+            (codes.tolist(), p),
+            (codes, p.tolist()),
+            (codes, p.astype(np.float32)),
+            (codes[:-1], p),
+            (np.zeros(50), p),
+            (np.full(50, 2), p),
+            (codes, p - 1),
+            (codes, pairs * 2),
+            (codes, pairs[:, :1]),
+            (codes, np.empty((50, 0))),
+            (np.empty(0), np.empty(0)),
+            (np.array(1), np.array(0.5)),
+            (codes[:, None], p),
+            random_case(40000, 1)[:2],
+        ):
+            assert loops.mean_loss(y, proba, EPS, TOLERANCE) is None
+
+
+def disassembly(module):
+    tool = shutil.which("objdump")
+    assert tool, "objdump is needed (it is part of binutils)"
+    return subprocess.run(
+        [tool, "--disassemble", "--no-show-raw-insn", module.__file__],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout.splitlines()
+
+
+@pytest.mark.skipif("v3" not in required_variants(), reason="no such instructions")
+@pytest.mark.skipif(
+    os.environ.get("FASTLOGLOSS_DEBUG") == "1", reason="built without optimisation"
+)
+class TestInstructions:
+    @pytest.mark.parametrize(
+        "instruction",
+        [
+            "vfmsub",
+            "vdivpd",
+            "vmulpd",
+            "vaddpd",
+            "vsubpd",
+            "vpor",
+            "vpsubq",
+            "vcvtps2pd",
+        ],
+    )
+    def test_v3_is_vectorised(self, instruction):
+        lines = disassembly(load_variant("v3"))
+        assert any(instruction in line and "%ymm" in line for line in lines)
+
+    @pytest.mark.parametrize("name", ["base", "cpu", "labels"])
+    def test_baseline_runs_everywhere(self, name):
+        lines = disassembly(load_variant(name))
+        assert len(lines) > 1000
+        assert not any("%ymm" in line or "\tvfm" in line for line in lines)
+
+    def test_base_is_vectorised(self):
+        lines = disassembly(load_variant("base"))
+        assert any("divpd" in line and "%xmm" in line for line in lines)
+
+
+class TestVariants:
+    def test_all_that_must_exist_do(self):
+        assert set(fastlogloss._kernels.available()) == set(required_variants())
+
+    def test_best_first(self):
+        available = fastlogloss._kernels.available()
+        assert available[-1] == "base"
+        if "FASTLOGLOSS_ISA" not in os.environ:
+            chosen = fastlogloss._kernels.loops
+            assert chosen is fastlogloss._kernels.load(available[0])
+
+    def test_unknown(self):
+        with pytest.raises(ValueError, match=r"choose one of .*base"):
+            fastlogloss._kernels.load("v4")

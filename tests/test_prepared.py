@@ -1,0 +1,482 @@
+"""LogLoss: the numbers of the functions, from targets that are looked at once."""
+
+import copy
+import math
+import pickle
+import threading
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+from arrays import LABEL_TYPES as TYPES
+from arrays import LAYOUTS, PROBA_TYPES, label_types, random_case, words
+
+from fastlogloss import (
+    LogLoss,
+    log_loss,
+    log_loss_gradient,
+    log_loss_gradient_hessian,
+    prepared,
+    sample_log_loss,
+)
+
+RTOL = 2e-15  # docstring of log_loss
+CASES = [(1, 1), (2, 1), (3, 3), (100, 1), (100, 2), (300, 10), (20000, 3)]
+LOGITS = {"from_logits": True}
+
+
+@pytest.fixture(autouse=True)
+def shortcuts(request, monkeypatch):
+    """The short ways too are those of the variant that is tested."""
+    if "engine" in request.fixturenames:
+        loops = request.getfixturevalue("loops")
+        for name in ("mean_like", "many_like"):
+            monkeypatch.setattr(prepared, f"_{name}", getattr(loops, name))
+        n_threads = request.getfixturevalue("n_threads")
+        monkeypatch.setattr(prepared, "THREAD_VALUES", 0)
+        monkeypatch.setattr(prepared, "n_threads", lambda: n_threads)
+
+
+def all_classes(n_columns):
+    return list(range(max(n_columns, 2)))
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("from_logits", [False, True], ids=["probabilities", "logits"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+class TestEqualsFunctions:
+    """To the last bit."""
+
+    @pytest.mark.parametrize(("n", "n_columns"), CASES)
+    def test_labels(self, n, n_columns, weighted, from_logits):
+        codes, p, w = random_case(n, n_columns)
+        self.check(codes, p, w if weighted else None, from_logits)
+
+    @pytest.mark.parametrize("smoothing", [0.0, 0.1])
+    @pytest.mark.parametrize(("n", "n_columns"), CASES)
+    def test_targets(self, n, n_columns, smoothing, weighted, from_logits):
+        _, p, w = random_case(n, n_columns)
+        t = random_case(n, n_columns, seed=1).p
+        keywords = {"label_smoothing": smoothing, "soft_targets": True}
+        self.check(t, p, w if weighted else None, from_logits, **keywords)
+
+    @pytest.mark.parametrize(("n", "n_columns"), CASES)
+    def test_smoothing(self, n, n_columns, weighted, from_logits):
+        codes, p, w = random_case(n, n_columns)
+        w = w if weighted else None
+        self.check(codes, p, w, from_logits, label_smoothing=0.1)
+
+    @pytest.mark.parametrize("eps", [0.0, 1e-3])
+    def test_eps(self, eps, weighted, from_logits):
+        codes, p, w = random_case(300, 1)
+        p[:2] = codes[:2]
+        self.check(codes, p, w if weighted else None, from_logits, eps=eps)
+
+    def check(self, y, p, w, from_logits, **options):
+        options["from_logits"] = from_logits
+        keywords = {"sample_weight": w, **options}
+        names = {}
+        if not options.get("soft_targets"):
+            names = {"classes": all_classes(p.ndim == 1 or p.shape[1])}
+        loss = LogLoss(y, **names, **keywords)
+        labels = {"labels": names["classes"]} if names else {}
+        assert loss(p) == log_loss(y, p, **labels, **keywords)
+        assert type(loss(p)) is float
+        assert loss(p.tolist()) == loss(p)
+        rows = sample_log_loss(y, p, **labels, **options)
+        np.testing.assert_array_equal(loss.samples(p), rows)
+        for normalize in (True, False):
+            expected = log_loss_gradient_hessian(
+                y, p, normalize=normalize, **labels, **keywords
+            )
+            found = loss.gradient_hessian(p, normalize=normalize)
+            for a, b in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(a, b)
+            found = loss.gradient(p, normalize=normalize)
+            for a, b in zip(found, expected[:2], strict=True):
+                np.testing.assert_array_equal(a, b)
+        stack = np.stack([p, p[::-1], p])
+        expected = [loss(p), loss(p[::-1]), loss(p)]
+        assert loss.many(stack).tolist() == expected
+        assert loss.many(list(stack)).tolist() == expected
+
+
+class TestScores:
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    @pytest.mark.parametrize("n_columns", [1, 3])
+    def test_layouts_give_the_same_bits(self, layout, n_columns):
+        codes, p, w = random_case(3000, n_columns)
+        loss = LogLoss(codes, sample_weight=w)
+        expected = loss(p)
+        make = LAYOUTS[layout]
+        assert loss(make(p)) == expected
+        assert LogLoss(make(codes), sample_weight=make(w))(p) == expected
+        assert loss.many(make(np.stack([p, p]))).tolist() == [expected] * 2
+        np.testing.assert_array_equal(loss.samples(make(p)), loss.samples(p))
+
+    @pytest.mark.parametrize("kind", PROBA_TYPES)
+    @pytest.mark.parametrize("n_columns", [1, 3])
+    def test_types(self, kind, n_columns):
+        codes, p, _ = random_case(40, n_columns)
+        p = p if n_columns == 1 else np.eye(3)[codes] / 2 + [0, 0.25, 0.25]
+        p = PROBA_TYPES[kind](p)
+        assert LogLoss(codes)(p) == log_loss(codes, p)
+
+    def test_columns(self):
+        codes, p, _ = random_case(50, 1)
+        loss = LogLoss(codes)
+        assert loss(p[:, None]) == loss(p)
+        pairs = np.stack([1 - p, p], 1)
+        assert loss(pairs) == log_loss(codes, pairs)
+        assert loss.gradient(pairs)[1].shape == (50, 2)
+        assert loss.gradient(p[:, None])[1].shape == (50, 1)
+        assert loss.many(np.stack([pairs] * 3)).tolist() == [loss(pairs)] * 3
+
+    @pytest.mark.parametrize("dtype", ["float32", "float16"])
+    def test_clip_of_the_dtype(self, dtype):
+        y, p = [0, 1], np.array([1, 0], dtype)
+        loss = LogLoss(y)
+        assert loss(p) == pytest.approx(-math.log(np.finfo(dtype).eps), rel=RTOL)
+        assert loss.many(p[None]).tolist() == [loss(p)]
+
+    def test_many_of_none(self):
+        assert LogLoss([0, 1]).many(np.empty((0, 2))).shape == (0,)
+
+    def test_warning(self):
+        p = np.full((3, 3), 0.3)
+        with pytest.warns(UserWarning, match="do not sum to one"):
+            LogLoss([0, 1, 2])(p)
+        with pytest.warns(UserWarning, match="do not sum to one"):
+            losses = LogLoss([0, 1, 2]).many(np.stack([p, p]))
+        np.testing.assert_allclose(losses, -math.log(0.3), RTOL)
+
+    def test_infinite_logits(self):
+        z = np.array([[np.inf, -np.inf], [-np.inf, np.inf], [3, -np.inf]])
+        assert LogLoss([0, 1], **LOGITS).many(z).tolist() == [math.inf, 0, math.inf]
+
+    @pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
+    def test_conventions(self, name):
+        codes, z, _ = random_case(30, 4)
+        found = LogLoss(codes, **LOGITS).gradient_hessian(z, hessian=name)
+        expected = log_loss_gradient_hessian(codes, z, hessian=name, **LOGITS)
+        np.testing.assert_array_equal(found[2], expected[2])
+
+    @pytest.mark.parametrize("n_columns", [1, 3])
+    def test_out(self, n_columns):
+        codes, p, _ = random_case(30, n_columns)
+        loss = LogLoss(codes)
+        expected = loss.gradient_hessian(p)
+        out = np.empty(p.shape), np.empty(p.shape, "f4")
+        found = loss.gradient_hessian(p, out=out)
+        assert found[1] is out[0]
+        assert found[2] is out[1]
+        np.testing.assert_array_equal(out[0], expected[1])
+        np.testing.assert_array_equal(out[1], expected[2].astype("f4"))
+        assert loss.gradient(p, out=out[0])[1] is out[0]
+
+    def test_samples_and_weights(self):
+        codes, p, w = random_case(500, 3)
+        loss = LogLoss(codes, sample_weight=w)
+        mean = math.fsum(loss.samples(p) * w) / math.fsum(w)
+        assert loss(p) == pytest.approx(mean, rel=2 * RTOL)
+        plain = LogLoss(codes)
+        assert plain(p) == pytest.approx(
+            math.fsum(plain.samples(p)) / 500, rel=2 * RTOL
+        )
+
+
+class TestClasses:
+    @pytest.mark.parametrize("from_logits", [False, True])
+    @pytest.mark.parametrize("n_classes", [2, 3, 5])
+    @pytest.mark.parametrize("make", [words, lambda c: c * 3 - 4, lambda c: c * 1.0])
+    def test_in_the_order_given(self, make, n_classes, from_logits, rng):
+        codes, p, w = random_case(200, n_classes)
+        order = rng.permutation(n_classes)
+        order = order if n_classes > 2 else np.array([1, 0])
+        labels = make(np.arange(n_classes))
+        keywords = {"sample_weight": w, "from_logits": from_logits}
+        loss = LogLoss(make(codes), classes=labels[order], **keywords)
+        assert list(loss.classes) == labels[order].tolist()
+        # Sums over columns are rounded in another order.
+        expected = log_loss(make(codes), p, **keywords)
+        assert loss(p[:, order]) == pytest.approx(expected, rel=2 * RTOL)
+        expected = log_loss_gradient(make(codes), p, **keywords)[1][:, order]
+        found = loss.gradient(p[:, order])[1]
+        np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+    def test_one_column_is_that_of_the_second(self):
+        loss = LogLoss(["a", "b"], classes=["b", "a"])
+        assert loss([0.9, 0.2]) == pytest.approx(
+            -(math.log(0.9) + math.log(0.8)) / 2, rel=RTOL
+        )
+
+    @pytest.mark.parametrize("from_logits", [False, True])
+    def test_absent(self, from_logits):
+        codes, p, _ = random_case(100, 4)
+        few = np.where(codes == 2, 1, codes)
+        keywords = {"from_logits": from_logits}
+        expected = log_loss(few, p, labels=[0, 1, 2, 3], **keywords)
+        assert LogLoss(few, classes=[0, 1, 2, 3], **keywords)(p) == expected
+        one = np.full(100, 3)
+        expected = log_loss(one, p, labels=[0, 1, 2, 3], **keywords)
+        assert LogLoss(one, classes=[0, 1, 2, 3], **keywords)(p) == expected
+
+    def test_one_class(self):
+        p = [0.25, 0.5]
+        assert LogLoss([1, 1], classes=[0, 1])(p) == pytest.approx(
+            math.log(8) / 2, rel=RTOL
+        )
+        assert LogLoss(["x", "x"], classes=["x", "a"])(p) == pytest.approx(
+            -math.log(0.75 * 0.5) / 2, rel=RTOL
+        )
+        with pytest.raises(ValueError, match=r"y_true .*'x'.*classes="):
+            LogLoss(["x", "x"])
+
+    @pytest.mark.parametrize("name", label_types(3))
+    def test_types_of_labels(self, name):
+        codes, p, _ = random_case(60, 3)
+        loss = LogLoss(TYPES[name](codes))
+        assert loss(p) == log_loss(codes, p)
+
+    @pytest.mark.parametrize("n_classes", [254, 255, 256, 300])
+    def test_many_classes(self, n_classes):
+        codes, p, _ = random_case(2 * n_classes, n_classes)
+        assert LogLoss(codes)(p) == log_loss(codes, p)
+        assert LogLoss(words(codes), **LOGITS)(p) == log_loss(codes, p, **LOGITS)
+
+
+class TestObject:
+    def test_callers_arrays_stay_theirs(self):
+        codes, p, w = random_case(200, 1)
+        targets = random_case(200, 3).p
+        for y, soft in ((codes, False), (codes.astype(np.uint8), False), (p, True)):
+            self.check(y, p, w, soft)
+        self.check(targets, targets[::-1], w, True)
+
+    @staticmethod
+    def check(y, p, w, soft):
+        y, w = y.copy(), w.copy()
+        loss = LogLoss(y, sample_weight=w, soft_targets=soft)
+        expected = loss(p), loss.gradient(p)[1]
+        y[...] = y[::-1].copy()
+        w[...] = 5.0
+        assert loss(p) == expected[0]
+        np.testing.assert_array_equal(loss.gradient(p)[1], expected[1])
+        assert y.flags.writeable
+        assert w.flags.writeable
+
+    def test_classes_are_a_copy(self):
+        names = ["b", "a"]
+        loss = LogLoss(["a", "b"], classes=names)
+        names[0] = "z"
+        assert loss.classes == ("b", "a")
+
+    def test_immutable(self):
+        loss = LogLoss([0, 1])
+        for name in (*LogLoss.__slots__, "eps", "new"):
+            with pytest.raises(AttributeError, match="does not change"):
+                setattr(loss, name, None)
+            with pytest.raises(AttributeError, match="does not change"):
+                delattr(loss, name)
+        assert not hasattr(loss, "__dict__")
+
+    def test_not_begun_again(self):
+        loss = LogLoss([0, 1])
+        with pytest.raises(AttributeError, match="does not change"):
+            loss.__init__([1, 0], from_logits=True)
+        assert loss([0.25, 0.75]) == pytest.approx(-math.log(0.75), rel=RTOL)
+
+    @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+    def test_pickle_and_copy(self, protocol):
+        codes, p, w = random_case(300, 3)
+        losses = (
+            LogLoss(codes),
+            LogLoss(words(codes), sample_weight=w, eps=0.01),
+            LogLoss(codes, classes=[2, 0, 1], from_logits=True, label_smoothing=0.1),
+            LogLoss(p[::-1], soft_targets=True),
+        )
+        for loss in losses:
+            for other in (
+                pickle.loads(pickle.dumps(loss, protocol)),
+                copy.copy(loss),
+                copy.deepcopy(loss),
+            ):
+                assert type(other) is LogLoss
+                assert repr(other) == repr(loss)
+                assert other.classes == loss.classes
+                assert other(p) == loss(p)
+                np.testing.assert_array_equal(other.gradient(p)[1], loss.gradient(p)[1])
+                with pytest.raises(AttributeError, match="does not change"):
+                    other.classes = ()
+
+    def test_repr(self):
+        assert repr(LogLoss([0, 1, 1])) == "LogLoss(n_samples=3, classes=[0, 1])"
+        loss = LogLoss(
+            ["b", "a"],
+            sample_weight=[1, 2],
+            classes=["b", "a", "c"],
+            eps=0.01,
+            from_logits=True,
+            label_smoothing=0.1,
+        )
+        assert repr(loss) == (
+            "LogLoss(n_samples=2, classes=['b', 'a', 'c'], weighted, eps=0.01, "
+            "from_logits=True, label_smoothing=0.1)"
+        )
+        loss = LogLoss([0.5, 0.1], soft_targets=True)
+        assert repr(loss) == "LogLoss(n_samples=2, soft_targets=True)"
+
+    @pytest.mark.parametrize("n", [100, 50000])
+    @pytest.mark.parametrize("from_logits", [False, True])
+    def test_threads_share_it(self, n, from_logits):
+        codes, p, w = random_case(n, 3)
+        loss = LogLoss(codes, sample_weight=w, from_logits=from_logits)
+        expected = loss(p), *loss.gradient_hessian(p), *loss.samples(p)[:5]
+        stack = np.stack([p, p])
+        wrong = []
+
+        def score():
+            for _ in range(max(2, 1000 // n)):
+                found = loss(p), *loss.gradient_hessian(p), *loss.samples(p)[:5]
+                same = map(np.array_equal, found, expected)
+                if not all(same) or loss.many(stack).tolist() != [expected[0]] * 2:
+                    wrong.append(found)
+
+        threads = [threading.Thread(target=score) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not wrong
+
+    @pytest.mark.parametrize("from_logits", [False, True])
+    @pytest.mark.parametrize("n_columns", [1, 4])
+    def test_memory(self, n_columns, from_logits):
+        n = 1_000_000 // n_columns
+        p = np.full((n,) if n_columns == 1 else (n, n_columns), 0.25)
+        y, out = np.arange(n) % max(n_columns, 2), np.empty_like(p)
+        loss = LogLoss(y, sample_weight=np.ones(n), from_logits=from_logits)
+        for call, allowed in (
+            (lambda: loss(p), 1 << 15),
+            (lambda: loss.many(p[None]), 1 << 15),
+            (lambda: loss.gradient(p, out=out), 1 << 20),
+            (lambda: loss.gradient_hessian(p, out=(out, out.copy())), out.nbytes * 1.2),
+        ):
+            call()
+            tracemalloc.start()
+            try:
+                call()
+                assert tracemalloc.get_traced_memory()[1] <= allowed
+            finally:
+                tracemalloc.stop()
+
+
+BAD = {
+    "label": (([0, 1, 7],), {"classes": [0, 1]}, "y_true.* 7.* row 2"),
+    "label, str": ((["a", "z"],), {"classes": ["a", "b"]}, "y_true.*'z'.* row 1"),
+    "label, category": (
+        (pd.Categorical(["a", "z"]),),
+        {"classes": ["a", "b"]},
+        "y_true.*'z'.* row 1",
+    ),
+    "NaN label": (([0, np.nan, 1],), {"classes": [0, 1]}, "y_true.* row 1"),
+    "fraction": (([0, 1, 0.5],), {}, "y_true.* row 2"),
+    "empty": (([],), {}, "y_true"),
+    "matrix": ((np.eye(3),), {}, "y_true"),
+    "one class": (([1],), {"classes": [1]}, "classes.*two"),
+    "equal classes": (([1],), {"classes": [1, 2, 1]}, "classes.*different"),
+    "no classes": (([1],), {"classes": []}, "classes"),
+    "classes of floats": (([1],), {"classes": [0.5, 1]}, "classes"),
+    "classes of None": (([1],), {"classes": [None, 1]}, "classes"),
+    "classes a number": (([1],), {"classes": 3}, "classes"),
+    "classes of targets": (
+        ([0.1, 0.2],),
+        {"soft_targets": True, "classes": [1, 2, 3]},
+        "classes has 3.*y_true",
+    ),
+    "target": (([0.1, 1.2],), {"soft_targets": True}, "y_true.*1.2.* row 1"),
+    "NaN target": (([np.nan, 1.2],), {"soft_targets": True}, "y_true.* row 0"),
+    "target sum": (
+        ([[0.5, 0.5], [0.4, 0.5]],),
+        {"soft_targets": True},
+        "y_true.*row 1",
+    ),
+    "no targets": (([],), {"soft_targets": True}, "y_true"),
+    "weight": (([0, 1],), {"sample_weight": [1, -1]}, "sample_weight.*-1.* row 1"),
+    "NaN weight": (([0, 1],), {"sample_weight": [np.nan, 1]}, "sample_weight.* row 0"),
+    "infinite": (([0, 1],), {"sample_weight": [1, np.inf]}, "sample_weight.* row 1"),
+    "no weight": (([0, 1],), {"sample_weight": [0, 0]}, "sample_weight.*zero"),
+    "weights": (([0, 1],), {"sample_weight": [1, 1, 1]}, "sample_weight.*2"),
+    "smoothing": (([0, 1],), {"label_smoothing": 1}, "label_smoothing"),
+    "text smoothing": (([0, 1],), {"label_smoothing": "a"}, "label_smoothing"),
+    "eps": (([0, 1],), {"eps": -1}, "eps"),
+}
+
+
+class TestErrors:
+    @pytest.mark.parametrize("name", BAD)
+    def test_targets(self, name):
+        args, kwargs, match = BAD[name]
+        with pytest.raises((ValueError, TypeError), match=match):
+            LogLoss(*args, **kwargs)
+
+    @pytest.mark.parametrize("from_logits", [False, True])
+    @pytest.mark.parametrize("n_columns", [1, 3])
+    def test_scores(self, n_columns, from_logits):
+        codes, p, _ = random_case(10, n_columns)
+        loss = LogLoss(codes, from_logits=from_logits)
+        bad = p.copy()
+        bad[7] = np.nan
+        wrong = [
+            (bad, "y_score.* row 7"),
+            (p[:-1], "y_score.* 9 rows"),
+            (p[:0], "y_score"),
+            (np.full((10, 7), 1 / 7), "y_score.* 7 classes"),
+            (p[None, None], "y_score"),
+            (0.5, "y_score"),
+            (None, "y_score"),
+            (p.astype(str), "y_score"),
+            (p * 1j, "y_score"),
+        ]
+        if not from_logits:
+            wrong.append((p + 1, "y_score.* row 0"))
+        out = np.full(p.shape, 7.0)
+        for scores, match in wrong:
+            for method in (loss, loss.gradient, loss.gradient_hessian, loss.samples):
+                with pytest.raises((ValueError, TypeError), match=match):
+                    method(scores)
+            with pytest.raises((ValueError, TypeError), match=match):
+                loss.gradient(scores, out=out)
+            np.testing.assert_array_equal(out, 7.0)
+
+    @pytest.mark.parametrize("n_columns", [1, 3])
+    def test_many(self, n_columns):
+        codes, p, _ = random_case(10, n_columns)
+        loss = LogLoss(codes)
+        bad = np.stack([p, p, p])
+        bad[1, 4] = np.nan
+        for scores, match in (
+            (bad, "row 4"),
+            (bad[:, :-1], "9 rows"),
+            (p[None, None], "scores|y_score"),
+            (0.5, "scores"),
+            (p.ravel(), "scores"),
+            (bad.astype(str), "y_score|scores"),
+        ):
+            with pytest.raises((ValueError, TypeError), match=match):
+                loss.many(scores)
+
+    def test_shape_of_targets(self):
+        loss = LogLoss(np.full((4, 2), 0.5), soft_targets=True)
+        with pytest.raises(ValueError, match="y_score"):
+            loss([0.5] * 4)
+        loss = LogLoss([0.5] * 4, soft_targets=True)
+        with pytest.raises(ValueError, match="y_score"):
+            loss(np.full((4, 2), 0.5))
+
+    def test_out_overlaps_scores(self):
+        p = np.array([0.25, 0.75])
+        with pytest.raises(ValueError, match=r"^out overlaps"):
+            LogLoss([0, 1]).gradient(p, out=p)
+        assert p.tolist() == [0.25, 0.75]

@@ -1,0 +1,694 @@
+"""The scorers: scikit-learn's numbers where they are right, right ones elsewhere."""
+
+import copy
+import math
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from compare import outcome
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.feature_selection import RFECV
+from sklearn.inspection import permutation_importance
+from sklearn.linear_model import (
+    LinearRegression,
+    LogisticRegression,
+    LogisticRegressionCV,
+)
+from sklearn.metrics import get_scorer, get_scorer_names, make_scorer
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    KFold,
+    cross_val_score,
+    cross_validate,
+    learning_curve,
+)
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+import fastlogloss
+from fastlogloss import (
+    d2_log_loss_scorer,
+    neg_log_loss_logits_scorer,
+    neg_log_loss_scorer,
+)
+
+# Both add up float64; see _TOLERANCES of compare.py.
+RTOL = 1e-12
+EPS = 2.0**-52
+CAP = -math.log(EPS)
+
+SCORERS = {"neg_log_loss": neg_log_loss_scorer, "d2_log_loss_score": d2_log_loss_scorer}
+# scikit-learn has had the second name since 1.7 or so.
+NAMES = [name for name in SCORERS if name in get_scorer_names()]
+DATA = {
+    "breast cancer": load_breast_cancer,
+    "digits": load_digits,
+    "wine": load_wine,
+}
+
+
+class Fixed(ClassifierMixin, BaseEstimator):
+    """Its features are the probabilities that it predicts, column by column."""
+
+    def __init__(self, classes=(0, 1)):
+        self.classes = classes
+
+    def fit(self, X, y, sample_weight=None):
+        self.classes_ = np.array(self.classes)
+        return self
+
+    def predict_proba(self, X):
+        return X
+
+    def predict(self, X):
+        return self.classes_[np.argmax(X, axis=1)]
+
+
+def fixed(*classes):
+    return Fixed(classes).fit(None, None)
+
+
+def close(a, b):
+    return a == pytest.approx(b, rel=RTOL)
+
+
+@pytest.fixture(scope="module", params=DATA)
+def data(request):
+    return DATA[request.param](return_X_y=True)
+
+
+@pytest.fixture(scope="module")
+def small():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(240, 5))
+    y = (X[:, 0] + rng.normal(size=240) > 0).astype(int) + (X[:, 1] > 1)
+    return X, y
+
+
+class TestColumnsByClass:
+    """users.md: a class missing from the test fold, or from the training fold."""
+
+    # Chosen such that scikit-learn's number is the one in users.md.
+    P1 = (0.3973, 0.3973, 0.2850)
+
+    def test_numbers(self):
+        X = np.array([[1 - p, p] for p in self.P1])
+        score = neg_log_loss_scorer(fixed(0, 1), X, [1, 1, 2])
+        assert round(score, 2) == -12.63
+        exact = -(CAP - 2 * math.log(self.P1[0])) / 3
+        assert score == pytest.approx(exact, rel=2e-15)
+        # Taken for the classes of the test fold, the columns give something else.
+        wrong = fastlogloss.log_loss([1, 1, 2], np.array(self.P1))
+        assert round(-wrong, 3) == -0.756
+
+    def test_fold_lacks_a_class(self):
+        X = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]])
+        score = neg_log_loss_scorer(fixed(0, 1, 2), X, [0, 2])
+        assert score == pytest.approx((math.log(0.7) + math.log(0.8)) / 2, rel=2e-15)
+
+    @pytest.mark.parametrize("n_classes", [2, 3])
+    def test_fold_of_one_class(self, n_classes):
+        p = np.full((4, n_classes), 1 / n_classes)
+        estimator = fixed(*range(n_classes))
+        for only in range(n_classes):
+            score = neg_log_loss_scorer(estimator, p, [only] * 4)
+            assert score == pytest.approx(-math.log(n_classes), rel=2e-15)
+
+    @pytest.mark.parametrize("weights", [None, [1.0, 2.0, 3.0, 4.0]])
+    @pytest.mark.parametrize(
+        ("classes", "y"),
+        [
+            ((0, 1), [0, 1, 7, 1]),
+            ((0, 1), [7, 7, 7, 7]),
+            (("a", "b"), ["a", "b", "c", "a"]),
+            (("a", "b", "c"), ["", "a", "zz", "c"]),
+            ((0.0, 1.0, 2.0), [0.0, -1.0, 2.0, 5.0]),
+        ],
+    )
+    def test_unseen_in_training(self, classes, y, weights):
+        p = np.array(
+            [[0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4], [0.2, 0.2, 0.6]]
+        )
+        if len(classes) == 2:
+            p = np.stack([p[:, 0], 1 - p[:, 0]], 1)
+        column = {c: i for i, c in enumerate(classes)}
+        q = [
+            row[column[c]] if c in column else EPS for row, c in zip(p, y, strict=True)
+        ]
+        losses = -np.log(q)
+        keywords = {} if weights is None else {"sample_weight": weights}
+        score = neg_log_loss_scorer(fixed(*classes), p, y, **keywords)
+        assert score == pytest.approx(-np.average(losses, weights=weights), rel=2e-15)
+        w = np.ones(4) if weights is None else np.array(weights)
+        share = pd.Series(w).groupby(y).sum() / w.sum()
+        null = -np.log(share.loc[y].to_numpy()) @ w
+        d2 = d2_log_loss_scorer(fixed(*classes), p, y, **keywords)
+        if null:
+            assert d2 == pytest.approx(1 - losses @ w / null, rel=RTOL)
+
+    @pytest.mark.parametrize("dtype", ["float32", "float16"])
+    def test_unseen_costs_the_cap_of_the_dtype(self, dtype):
+        p = np.array([[0.5, 0.5], [0.25, 0.75]], dtype)
+        score = neg_log_loss_scorer(fixed(0, 1), p, [0, 2])
+        cap = -math.log(np.finfo(dtype).eps)
+        assert score == pytest.approx(-(math.log(2) + cap) / 2, rel=2e-15)
+
+    @pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS)
+    @pytest.mark.parametrize(
+        ("classes", "order"),
+        [
+            ((0, 1), [1, 0]),
+            ((0, 1, 2), [2, 0, 1]),
+            (("a", "b"), [1, 0]),
+            (("a", "b", "c"), [1, 2, 0]),
+            ((-1.0, 1.0), [1, 0]),
+        ],
+    )
+    def test_unsorted_classes(self, scorer, classes, order, rng):
+        p = rng.dirichlet(np.ones(len(classes)), 30)
+        y = np.array(classes)[rng.integers(len(classes), size=30)]
+        expected = scorer(fixed(*classes), p, y)
+        shuffled = fixed(*[classes[i] for i in order])
+        # Of two columns one is passed on: the other is 1 - p, rounded.
+        assert scorer(shuffled, p[:, order], y) == pytest.approx(expected, rel=4e-15)
+
+    @pytest.mark.parametrize("label", [0, 1, "a"])
+    def test_trained_on_one_class(self, label):
+        X = np.zeros((6, 2))
+        estimator = DummyClassifier(strategy="prior").fit(X, [label] * 6)
+        assert neg_log_loss_scorer(estimator, X, [label] * 6) == pytest.approx(0)
+        other = "b" if label == "a" else 5
+        mixed = [label] * 3 + [other] * 3
+        score = neg_log_loss_scorer(estimator, X, mixed)
+        assert score == pytest.approx(-CAP / 2, rel=2e-15)
+        d2 = d2_log_loss_scorer(estimator, X, mixed)
+        assert d2 == pytest.approx(1 - CAP / 2 / math.log(2), rel=RTOL)
+
+    def test_cross_validation_without_shuffling(self):
+        """Sorted labels: every fold has classes that the others lack."""
+        X, y = load_wine(return_X_y=True)
+        scores = cross_val_score(
+            GaussianNB(), X, y, cv=KFold(3), scoring=neg_log_loss_scorer
+        )
+        # Most rows are impossible events.
+        assert np.isfinite(scores).all()
+        assert scores.mean() < -CAP / 2
+
+    @pytest.mark.parametrize(
+        "y",
+        [
+            np.array([0, 2, 1]),
+            [0, 2, 1],
+            pd.Series([0, 2, 1]),
+            pd.Series([0, 2, 1], dtype="Int64"),
+            pd.Categorical([0, 2, 1]),
+            np.array([0.0, 2.0, 1.0]),
+            np.array([0, 2, 1], np.uint8),
+            np.array([[0], [2], [1]]),
+        ],
+        ids=lambda y: type(y).__name__,
+    )
+    def test_types_of_labels(self, y):
+        p = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.2, 0.7, 0.1]])
+        score = neg_log_loss_scorer(fixed(0, 1, 2), p, y)
+        assert score == pytest.approx(np.log([0.7, 0.8, 0.7]).mean(), rel=2e-15)
+
+    def test_frame_of_probabilities(self):
+        p = pd.DataFrame([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], columns=list("abc"))
+        score = neg_log_loss_scorer(fixed(2, 1, 0), p, [2, 0])
+        assert score == pytest.approx(np.log([0.7, 0.8]).mean(), rel=2e-15)
+
+
+BROKEN = {
+    "no sum": lambda p: p * 0.9,
+    "above one": lambda p: p + 1,
+    "negative": lambda p: p - 1,
+    "nan": lambda p: p * np.nan,
+    "short": lambda p: p[:-1],
+    "inf": lambda p: np.where(p > 0.5, np.inf, p),
+    "empty": lambda p: p[:0],
+    "one row": lambda p: p[:1],
+}
+
+
+class TestParity:
+    """The number of scikit-learn, wherever the fold has all classes."""
+
+    @pytest.mark.parametrize("name", NAMES)
+    @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+    def test_values(self, name, data, weighted):
+        X, y = data
+        model = GaussianNB().fit(X[::2], y[::2])
+        w = {"sample_weight": np.linspace(0.1, 3, len(y))} if weighted else {}
+        assert close(
+            SCORERS[name](model, X, y, **w), get_scorer(name)(model, X, y, **w)
+        )
+
+    @pytest.mark.parametrize("name", NAMES)
+    @pytest.mark.parametrize("mistake", BROKEN)
+    @pytest.mark.parametrize("n_classes", [2, 3])
+    def test_bad_probabilities(self, name, mistake, n_classes, rng):
+        p = BROKEN[mistake](rng.dirichlet(np.ones(n_classes), 12))
+        y = np.arange(12) % n_classes
+        arguments = fixed(*range(n_classes)), p, y[: max(len(p), 1)]
+        ours = outcome(SCORERS[name], *arguments)
+        theirs = outcome(get_scorer(name), *arguments)
+        if theirs.error and len(p) == 1:
+            # A fold that lacks a class: theirs is an error, ours a score or NaN.
+            assert ours.error is None
+        else:
+            assert ours.error == theirs.error
+            assert ours.warnings == theirs.warnings
+            if theirs.error is None:
+                np.testing.assert_allclose(ours.value, theirs.value, rtol=RTOL)
+
+    @pytest.mark.parametrize("name", NAMES)
+    @pytest.mark.parametrize(
+        "weights", [[0.0] * 4, [1.0, -1.0, 0, 0], [np.nan] * 4, [1.0] * 3, "abcd"]
+    )
+    def test_bad_weights(self, name, weights):
+        p = np.array([[0.7, 0.3], [0.1, 0.9], [0.4, 0.6], [0.5, 0.5]])
+        arguments = fixed(0, 1), p, [0, 1, 0, 1]
+        ours = outcome(SCORERS[name], *arguments, sample_weight=weights)
+        theirs = outcome(get_scorer(name), *arguments, sample_weight=weights)
+        assert ours.error == theirs.error
+        assert ours.error is not None
+
+    @pytest.mark.parametrize("name", NAMES)
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda X, y: LinearRegression().fit(X, y),
+            lambda X, y: LinearSVC().fit(X, y),
+            lambda X, y: MultiOutputClassifier(GaussianNB()).fit(
+                X, np.stack([y, y], 1)
+            ),
+            lambda X, y: GaussianNB(),
+            lambda X, y: object(),
+        ],
+        ids=["regressor", "no probabilities", "two outputs", "not fitted", "object"],
+    )
+    def test_wrong_estimators(self, name, make, small):
+        X, y = small
+        model = make(X, y)
+        ours = outcome(SCORERS[name], model, X, y)
+        theirs = outcome(get_scorer(name), model, X, y)
+        assert ours.error == theirs.error
+        assert ours.error is not None
+
+    @pytest.mark.parametrize("greater_is_better", [False, True])
+    def test_make_scorer(self, small, greater_is_better):
+        X, y = small
+        keywords = {
+            "response_method": "predict_proba",
+            "greater_is_better": greater_is_better,
+        }
+        ours = make_scorer(fastlogloss.log_loss, **keywords)
+        theirs = make_scorer(sklearn.metrics.log_loss, **keywords)
+        model = GaussianNB().fit(X, y)
+        assert close(ours(model, X, y), theirs(model, X, y))
+        assert close(
+            cross_val_score(GaussianNB(), X, y, scoring=ours),
+            cross_val_score(GaussianNB(), X, y, scoring=theirs),
+        )
+
+    def test_make_scorer_with_eps(self, small):
+        X, y = small
+        scorer = make_scorer(
+            fastlogloss.log_loss, response_method="predict_proba", eps=0.05
+        )
+        model = GaussianNB().fit(X, y)
+        expected = fastlogloss.log_loss(y, model.predict_proba(X), eps=0.05)
+        assert scorer(model, X, y) == expected
+
+
+class TestSearches:
+    """Same parameters and scores as with scikit-learn's scorer, on real data."""
+
+    @pytest.mark.parametrize(
+        ("estimator", "grid"),
+        [
+            (GaussianNB(), {"var_smoothing": np.logspace(-12, 0, 7)}),
+            (
+                make_pipeline(StandardScaler(), KNeighborsClassifier()),
+                {"kneighborsclassifier__n_neighbors": [3, 10, 30]},
+            ),
+        ],
+        ids=["naive Bayes", "neighbours"],
+    )
+    @pytest.mark.parametrize("name", NAMES)
+    def test_grid_search(self, data, estimator, grid, name):
+        X, y = data
+        ours, theirs = (
+            GridSearchCV(clone(estimator), grid, scoring=scoring, cv=3).fit(X, y)
+            for scoring in (SCORERS[name], name)
+        )
+        assert ours.best_params_ == theirs.best_params_
+        assert close(ours.best_score_, theirs.best_score_)
+        scores = "mean_test_score"
+        assert close(ours.cv_results_[scores], theirs.cv_results_[scores])
+
+    def test_logistic_regression(self):
+        X, y = load_breast_cancer(return_X_y=True)
+        estimator = make_pipeline(StandardScaler(), LogisticRegression())
+        grid = {"logisticregression__C": [0.01, 0.1, 1, 10]}
+        ours, theirs = (
+            GridSearchCV(estimator, grid, scoring=scoring).fit(X, y)
+            for scoring in (neg_log_loss_scorer, "neg_log_loss")
+        )
+        assert ours.best_params_ == theirs.best_params_
+        assert close(ours.best_score_, theirs.best_score_)
+
+    def test_cross_validate_with_several(self, small):
+        X, y = small
+        scores = cross_validate(
+            GaussianNB(),
+            X,
+            y,
+            scoring={**SCORERS, **{f"sklearn {name}": name for name in NAMES}},
+            return_train_score=True,
+        )
+        for name in NAMES:
+            for part in ("test", "train"):
+                assert close(scores[f"{part}_{name}"], scores[f"{part}_sklearn {name}"])
+
+    @pytest.mark.parametrize("scoring", SCORERS.values(), ids=SCORERS)
+    def test_rfecv(self, small, scoring):
+        X, y = small
+        found = RFECV(LogisticRegression(), scoring=scoring, cv=3).fit(X, y)
+        assert np.isfinite(found.cv_results_["mean_test_score"]).all()
+        assert found.support_[:2].all()
+
+    def test_halving(self, small):
+        X, y = small
+        y = np.minimum(y, 1)  # a small fold may lack the third class
+        ours, theirs = (
+            HalvingGridSearchCV(
+                GaussianNB(),
+                {"var_smoothing": [1e-9, 1e-3, 1.0]},
+                scoring=scoring,
+                cv=3,
+                random_state=0,
+            ).fit(X, y)
+            for scoring in (neg_log_loss_scorer, "neg_log_loss")
+        )
+        assert ours.best_params_ == theirs.best_params_
+        assert close(ours.best_score_, theirs.best_score_)
+
+    # Its attributes are being renamed, which it says at every fit.
+    @pytest.mark.filterwarnings("ignore::FutureWarning:sklearn")
+    @pytest.mark.parametrize("classes", [2, 3])
+    def test_logistic_regression_cv(self, small, classes):
+        X, y = small
+        y = np.minimum(y, classes - 1)
+        ours, theirs = (
+            LogisticRegressionCV(Cs=[0.01, 1, 100], scoring=scoring, cv=3).fit(X, y)
+            for scoring in (neg_log_loss_scorer, "neg_log_loss")
+        )
+        np.testing.assert_array_equal(ours.C_, theirs.C_)
+        assert close(np.ravel(ours.coef_), np.ravel(theirs.coef_))
+        expected = neg_log_loss_scorer(ours, X, y)
+        assert close(ours.score(X, y), expected)
+
+    @pytest.mark.parametrize("n_jobs", [1, 2])
+    def test_permutation_importance(self, small, n_jobs):
+        X, y = small
+        model = GaussianNB().fit(X, y)
+        ours, theirs = (
+            permutation_importance(
+                model, X, y, scoring=scoring, random_state=0, n_jobs=n_jobs
+            )
+            for scoring in (neg_log_loss_scorer, "neg_log_loss")
+        )
+        # A difference of two scores.
+        np.testing.assert_allclose(ours.importances, theirs.importances, atol=RTOL)
+        assert ours.importances_mean[:2].min() > ours.importances_mean[2:].max()
+
+    def test_two_jobs(self, small):
+        X, y = small
+        alone, together = (
+            cross_val_score(
+                GaussianNB(), X, y, scoring=neg_log_loss_scorer, n_jobs=n_jobs
+            )
+            for n_jobs in (1, 2)
+        )
+        np.testing.assert_array_equal(alone, together)
+
+    def test_early_stopping(self, small):
+        X, y = small
+        ours, theirs = (
+            HistGradientBoostingClassifier(
+                scoring=scoring, early_stopping=True, max_iter=20, random_state=0
+            ).fit(X, y)
+            for scoring in (neg_log_loss_scorer, "neg_log_loss")
+        )
+        assert ours.n_iter_ == theirs.n_iter_
+        assert close(ours.validation_score_, theirs.validation_score_)
+
+    def test_learning_curve(self, small):
+        X, y = small
+        _, _, scores = learning_curve(
+            GaussianNB(), X, y, scoring=neg_log_loss_scorer, train_sizes=[0.3, 1.0]
+        )
+        assert np.isfinite(scores).all()
+
+
+class TestWeights:
+    def test_without_routing(self, small):
+        X, y = small
+        w = np.linspace(0.1, 2, len(y))
+        ours, theirs = (
+            GridSearchCV(GaussianNB(), {"var_smoothing": [1e-9, 1.0]}, scoring=scoring)
+            .fit(X, y, sample_weight=w)
+            .best_score_
+            for scoring in (neg_log_loss_scorer, "neg_log_loss")
+        )
+        assert close(ours, theirs)
+
+    @pytest.mark.parametrize("requested", [True, False])
+    def test_routing(self, small, requested):
+        X, y = small
+        w = np.linspace(0.1, 2, len(y))
+        with sklearn.config_context(enable_metadata_routing=True):
+            ours, theirs = (
+                cross_validate(
+                    GaussianNB().set_fit_request(sample_weight=True),
+                    X,
+                    y,
+                    scoring=copy.deepcopy(scorer).set_score_request(
+                        sample_weight=requested
+                    ),
+                    params={"sample_weight": w},
+                )["test_score"]
+                for scorer in (neg_log_loss_scorer, get_scorer("neg_log_loss"))
+            )
+            plain = cross_val_score(
+                GaussianNB().set_fit_request(sample_weight=True),
+                X,
+                y,
+                scoring=neg_log_loss_scorer,
+                params=None,
+            )
+        assert close(ours, theirs)
+        assert not np.allclose(ours, plain)
+
+    def test_requests_stay_with_the_copy(self):
+        with sklearn.config_context(enable_metadata_routing=True):
+            changed = copy.deepcopy(neg_log_loss_scorer)
+            changed.set_score_request(sample_weight=True)
+            requests = neg_log_loss_scorer.get_metadata_routing().score.requests
+            assert requests.get("sample_weight") is None
+            requests = changed.get_metadata_routing().score.requests
+            assert requests["sample_weight"] is True
+
+
+class TestObject:
+    @pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS)
+    def test_pickle_and_copy(self, scorer, small):
+        X, y = small
+        model = GaussianNB().fit(X, y)
+        for other in (pickle.loads(pickle.dumps(scorer)), copy.deepcopy(scorer)):
+            assert type(other) is type(scorer)
+            assert other(model, X, y) == scorer(model, X, y)
+            # A fold without a class: the copies have kept what makes them ours.
+            keep = y < 2
+            assert other(model, X[keep], y[keep]) == scorer(model, X[keep], y[keep])
+
+    def test_repr(self):
+        assert "log_loss" in repr(neg_log_loss_scorer)
+        assert "greater_is_better=False" in repr(neg_log_loss_scorer)
+        assert "d2_log_loss_score" in repr(d2_log_loss_scorer)
+        assert "predict_proba" in repr(d2_log_loss_scorer)
+
+    def test_unchanged_by_use(self, small):
+        X, y = small
+        before = pickle.dumps(neg_log_loss_scorer)
+        neg_log_loss_scorer(GaussianNB().fit(X, y), X, y)
+        assert pickle.dumps(neg_log_loss_scorer) == before
+
+    def test_accepted_by_check_scoring(self):
+        from sklearn.metrics import check_scoring
+
+        assert check_scoring(GaussianNB(), scoring=neg_log_loss_scorer) is (
+            neg_log_loss_scorer
+        )
+
+    def test_in_clone(self):
+        search = GridSearchCV(GaussianNB(), {}, scoring=neg_log_loss_scorer)
+        assert type(clone(search).scoring) is type(neg_log_loss_scorer)
+
+    def test_signature_keeps_labels(self):
+        """LogisticRegressionCV looks for it and passes the classes."""
+        import inspect
+
+        for scorer in SCORERS.values():
+            assert "labels" in inspect.signature(scorer._score_func).parameters
+            assert scorer._score_func.__module__ == "fastlogloss.metrics"
+
+
+class Logits(ClassifierMixin, BaseEstimator):
+    """Its features are the logits that it decides by."""
+
+    def __init__(self, classes=(0, 1)):
+        self.classes = classes
+
+    def fit(self, X, y):
+        self.classes_ = np.array(self.classes)
+        return self
+
+    def decision_function(self, X):
+        return X
+
+
+def logits(*classes):
+    return Logits(classes).fit(None, None)
+
+
+class TestLogits:
+    """The route of decision_function."""
+
+    def test_equals_the_probabilities(self, data):
+        """The decision of a logistic regression is the logit of its probabilities."""
+        X, y = data
+        model = make_pipeline(StandardScaler(), LogisticRegression())
+        of_logits, of_probabilities = (
+            cross_validate(model, X, y, scoring=scorer)["test_score"]
+            for scorer in (neg_log_loss_logits_scorer, neg_log_loss_scorer)
+        )
+        # A probability near 0 or 1 is clipped or rounded by EPS, a logit is not.
+        np.testing.assert_allclose(of_logits, of_probabilities, rtol=1e-10)
+
+    def test_grid_search(self, data):
+        X, y = data
+        found = [
+            GridSearchCV(
+                make_pipeline(StandardScaler(), LogisticRegression()),
+                {"logisticregression__C": [1e-3, 1e-1, 10.0]},
+                scoring=scorer,
+                cv=3,
+            ).fit(X, y)
+            for scorer in (neg_log_loss_logits_scorer, neg_log_loss_scorer)
+        ]
+        assert found[0].best_params_ == found[1].best_params_
+        assert found[0].best_score_ == pytest.approx(found[1].best_score_, rel=1e-10)
+
+    @pytest.mark.parametrize("n_classes", [2, 3])
+    def test_make_scorer(self, n_classes):
+        X, y = load_wine(return_X_y=True)
+        X, y = X[y < n_classes], y[y < n_classes]
+        scorer = make_scorer(
+            fastlogloss.log_loss,
+            response_method="decision_function",
+            greater_is_better=False,
+            from_logits=True,
+        )
+        model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
+        expected = fastlogloss.log_loss(y, model.decision_function(X), from_logits=True)
+        assert scorer(model, X, y) == -expected
+        assert neg_log_loss_logits_scorer(model, X, y) == -expected
+
+    def test_margins_do_not_saturate(self):
+        score = neg_log_loss_logits_scorer(logits(0, 1), np.array([800.0, -3]), [0, 1])
+        assert score == pytest.approx(-(803 + math.log1p(math.exp(-3))) / 2, rel=2e-15)
+
+    def test_fold_lacks_a_class(self, rng):
+        z = rng.normal(size=(20, 3))
+        y = np.where(np.arange(20) % 2, "a", "c")
+        expected = fastlogloss.log_loss(y, z, labels=["a", "b", "c"], from_logits=True)
+        assert neg_log_loss_logits_scorer(logits("a", "b", "c"), z, y) == -expected
+        binary = neg_log_loss_logits_scorer(logits("a", "c"), z[:, 0], ["c"] * 20)
+        expected = np.logaddexp(0, -z[:, 0]).mean()
+        assert binary == pytest.approx(-expected, rel=4e-15)
+
+    @pytest.mark.parametrize("classes", [(2, 0, 1), ("b", "c", "a")])
+    def test_unsorted_classes(self, classes, rng):
+        z = rng.normal(size=(30, 3))
+        y = np.array(classes)[rng.integers(3, size=30)]
+        order = np.argsort(classes)
+        expected = fastlogloss.log_loss(y, z[:, order], from_logits=True)
+        score = neg_log_loss_logits_scorer(logits(*classes), z, y)
+        assert score == pytest.approx(-expected, rel=4e-15)
+
+    def test_unseen_in_training_is_impossible(self):
+        z = np.zeros((3, 3))
+        assert neg_log_loss_logits_scorer(logits(0, 1, 2), z, [0, 1, 7]) == -math.inf
+        weights = {"sample_weight": [1, 1, 0]}
+        score = neg_log_loss_logits_scorer(logits(0, 1, 2), z, [0, 1, 7], **weights)
+        assert score == pytest.approx(-math.log(3), rel=2e-15)
+
+    def test_weights(self, rng):
+        z, w = rng.normal(size=20), rng.random(20)
+        y = np.arange(20) % 2
+        expected = fastlogloss.log_loss(y, z, sample_weight=w, from_logits=True)
+        score = neg_log_loss_logits_scorer(logits(0, 1), z, y, sample_weight=w)
+        assert score == -expected
+
+    @pytest.mark.parametrize("y", [[0, 1, 0], [2, 1, 0], ["a", "b", "a"]])
+    @pytest.mark.parametrize(
+        ("change", "match"),
+        [
+            ({"z": np.nan}, "y_(score|proba).* row 1"),
+            ({"sample_weight": [1.0, -1.0, 3.0]}, "sample_weight.* row 1"),
+            ({"sample_weight": [1.0, 2.0, np.nan]}, "sample_weight.* row 2"),
+            ({"sample_weight": [0.0, 0.0, 0.0]}, "sample_weight"),
+        ],
+        ids=["NaN", "negative weight", "NaN weight", "no weight"],
+    )
+    def test_errors(self, y, change, match):
+        """Named, whether the fold has all classes or not."""
+        z = np.arange(9.0).reshape(3, 3)
+        z[1, 1] = change.get("z", 0)
+        keywords = {k: v for k, v in change.items() if k != "z"}
+        classes = (0, 1, 2) if isinstance(y[0], int) else ("a", "b", "c")
+        with pytest.raises(ValueError, match=match):
+            neg_log_loss_logits_scorer(logits(*classes), z, y, **keywords)
+
+    def test_object(self, small):
+        X, y = small
+        model = LogisticRegression().fit(X, y)
+        expected = neg_log_loss_logits_scorer(model, X, y)
+        for other in (
+            pickle.loads(pickle.dumps(neg_log_loss_logits_scorer)),
+            copy.deepcopy(neg_log_loss_logits_scorer),
+        ):
+            assert type(other) is type(neg_log_loss_logits_scorer)
+            assert other(model, X, y) == expected
+        assert "from_logits=True" in repr(neg_log_loss_logits_scorer)
+        assert "decision_function" in repr(neg_log_loss_logits_scorer)
+
+    def test_needs_a_decision(self, small):
+        X, y = small
+        with pytest.raises(AttributeError, match="decision_function"):
+            neg_log_loss_logits_scorer(GaussianNB().fit(X, y), X, y)

@@ -1,0 +1,386 @@
+"""Logits, soft targets and derivatives: every compiled variant, on one and two threads,
+against the NumPy twins."""
+
+import functools
+import math
+
+import numpy as np
+import pytest
+from arrays import SHORT_LENGTHS, random_case
+
+import fastlogloss._kernels
+from fastlogloss import _reference
+
+EPS = 2.0**-52
+COLUMNS = (1, 2, 3, 10, 65)
+# Eight roundings of a tree of positive terms, one of the logarithm, one of the weight
+# (designs D and H); the twin adds up exactly.
+RTOL = 2e-15
+# The bound of the docstrings, and design I. The differences of these logits are exact,
+# so that an exponential of the twin is off by 1 ULP.
+DERIVATIVE_RTOL = 1e-14
+KINDS = ("labels", "smoothed", "targets", "smoothed targets")
+SMOOTHING = 0.1
+
+
+def new_state(loops, n_columns, kind="labels", from_logits=True, low=EPS):
+    return loops.LossState(
+        n_columns,
+        low,
+        1.0 - low,
+        1e-3,  # rows of float32 sum to one in float32 alone
+        from_logits=from_logits,
+        soft="targets" in kind,
+        smoothing=SMOOTHING if "smoothed" in kind else 0.0,
+    )
+
+
+def lengths(n_columns):
+    """Short ones, and those around one and two blocks."""
+    rows = new_state(fastlogloss._kernels.loops, n_columns).block_rows
+    return [*SHORT_LENGTHS[n_columns % 3 :: 3], rows - 1, rows, rows + 1, 2 * rows + 1]
+
+
+@functools.lru_cache(maxsize=64)
+def scores_case(n, n_columns, kind, from_logits, dtype="float64"):
+    """(y, scores, weights, loss, gradient, hessian): the last three by the twins."""
+    codes, p, w = random_case(n, n_columns, dtype=dtype)
+    rng = np.random.default_rng([n, n_columns])
+    if from_logits:
+        # Multiples of 2^-16: their differences are exact, in float32 too.
+        p = (np.round(4 * rng.normal(size=p.shape) * 2**16) / 2**16).astype(dtype)
+    y = codes
+    t = _reference.targets(codes, n_columns, 0.0)
+    if "targets" in kind:
+        y = t = (
+            rng.random(n) if n_columns == 1 else rng.dirichlet(np.ones(n_columns), n)
+        )
+        t[: n // 3] = _reference.targets(codes, n_columns, 0.0)[: n // 3]
+    if "smoothed" in kind:
+        t = _reference.smooth(t, SMOOTHING)
+    if from_logits:
+        twins = _reference.logit_rows(t, p)
+    else:
+        twins = _reference.probability_rows(t, p, EPS)
+    return y, p, w, *twins
+
+
+def run(state, y, p, w=None, n_threads=1, dtype="float64", **kwargs):
+    """Loss, gradient and hessian; all in one pass."""
+    gradient, hessian = np.full(p.shape, np.nan, dtype), np.full(p.shape, np.nan, dtype)
+    kwargs = {"gradient": gradient, "hessian": hessian, **kwargs}
+    assert state.add(y, p, w, None, n_threads, **kwargs)
+    return state.loss, gradient, hessian
+
+
+def rows_of(state, y, p, n_threads=1):
+    rows = np.full(len(p), np.nan)
+    assert state.add(y, p, None, rows, n_threads)
+    return rows
+
+
+def assert_close(value, twin, scale=0.0, rtol=DERIVATIVE_RTOL):
+    """Within `rtol`, and within 1e-15 of the terms that are subtracted."""
+    np.testing.assert_array_less(
+        np.abs(value - twin), rtol * np.abs(twin) + 1e-15 * scale + 1e-323
+    )
+
+
+def cancelled(kind, from_logits, hessian):
+    """Size of the terms whose difference is the gradient, 0 where there is none."""
+    if kind == "labels":
+        return 0.0
+    # p and t; for probabilities (1 - t) / (1 - p) and t / p, both below the root of
+    # the sum of (1 - t) / (1 - p)^2 and t / p^2.
+    return 2.0 if from_logits else 2 * np.sqrt(hessian)
+
+
+@pytest.mark.parametrize("from_logits", [True, False], ids=["logits", "probabilities"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n_columns", COLUMNS)
+class TestTwins:
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    def test_equal_twin_and_base(
+        self, loops, base, n_columns, kind, from_logits, dtype
+    ):
+        for n in lengths(n_columns):
+            y, p, w, *twins = scores_case(n, n_columns, kind, from_logits, dtype)
+            loss, gradient, hessian = twins
+            arguments = n_columns, kind, from_logits
+            expected = run(new_state(base, *arguments), y, p, w)
+            plain = run(new_state(base, *arguments), y, p)
+            rows = rows_of(new_state(base, *arguments), y, p)
+            # Targets add up a term for each class, half an ULP each at most.
+            terms = 0 if kind == "labels" else n_columns
+            assert_close(rows, loss, rtol=1e-15 + EPS + terms * EPS / 2)
+            assert plain[0] == pytest.approx(math.fsum(loss), rel=RTOL, abs=0)
+            assert expected[0] == pytest.approx(math.fsum(loss * w), rel=RTOL, abs=0)
+            scale = cancelled(kind, from_logits, hessian)
+            assert_close(plain[1], gradient, scale)
+            assert_close(plain[2], hessian)
+            wide = w if p.ndim == 1 else w[:, None]
+            assert_close(expected[1], gradient * wide, scale * wide)
+            assert_close(expected[2], hessian * wide)
+            for n_threads in (1, 2):
+                state = new_state(loops, *arguments)
+                assert_same_bits(run(state, y, p, w, n_threads), expected)
+                assert state.status == 0
+                assert state.n_rows == n
+                assert state.weight == pytest.approx(math.fsum(w), rel=RTOL, abs=0)
+                found = new_state(loops, *arguments)
+                assert_same_bits(run(found, y, p, None, n_threads), plain)
+                alone = new_state(loops, *arguments)
+                assert alone.add(y, p, None, None, n_threads)
+                if from_logits or "targets" in kind or "smoothed" in kind:
+                    assert alone.loss == plain[0]
+                found = rows_of(new_state(loops, *arguments), y, p, n_threads)
+                np.testing.assert_array_equal(found, rows)
+
+    def test_classes_seen(self, loops, n_columns, kind, from_logits):
+        if "targets" in kind:
+            return  # there are no labels
+        n = 300
+        y, p = scores_case(n, n_columns, kind, from_logits)[:2]
+        for labels in (y, np.zeros_like(y), y.astype(float), y % 2):
+            for kwargs in ({}, {"check_only": True}, {"gradient": np.empty(p.shape)}):
+                if kwargs.get("check_only") and not from_logits:
+                    continue
+                state = new_state(loops, n_columns, kind, from_logits)
+                assert state.add(labels, p, **kwargs)
+                assert state.n_classes_seen == len(np.unique(labels)), kwargs
+
+    def test_blocks_one_at_a_time_give_the_same_bits(
+        self, loops, n_columns, kind, from_logits
+    ):
+        whole = new_state(loops, n_columns, kind, from_logits)
+        rows = whole.block_rows
+        n = 2 * rows + 77
+        y, p, w = scores_case(n, n_columns, kind, from_logits)[:3]
+        expected = run(whole, y, p, w, 2)
+        for step in (rows, 2 * rows):
+            state = new_state(loops, n_columns, kind, from_logits)
+            parts = [
+                run(state, y[i : i + step], p[i : i + step], w[i : i + step])[1:]
+                for i in range(0, n, step)
+            ]
+            gradient, hessian = map(np.concatenate, zip(*parts, strict=True))
+            assert_same_bits((state.loss, gradient, hessian), expected)
+
+    def test_float32_outputs_are_the_rounded_ones(
+        self, loops, n_threads, n_columns, kind, from_logits
+    ):
+        y, p, w = scores_case(700, n_columns, kind, from_logits)[:3]
+        arguments = n_columns, kind, from_logits
+        exact = run(new_state(loops, *arguments), y, p, w)
+        narrow = run(new_state(loops, *arguments), y, p, w, n_threads, "float32")
+        assert_same_bits(narrow, (exact[0], *(a.astype("f4") for a in exact[1:])))
+
+    def test_scale_and_factor(self, loops, n_columns, kind, from_logits):
+        y, p, w = scores_case(700, n_columns, kind, from_logits)[:3]
+        arguments = n_columns, kind, from_logits
+        loss, gradient, hessian = run(new_state(loops, *arguments), y, p, w)
+        scaling = {"scale": 0.25, "hessian_factor": 2.0}
+        scaled = run(new_state(loops, *arguments), y, p, w, **scaling)
+        # Powers of two: nothing is rounded.
+        assert_same_bits(scaled, (loss, gradient / 4, hessian / 2))
+
+
+def assert_same_bits(found, expected):
+    assert found[0] == expected[0]
+    for a, b in zip(found[1:], expected[1:], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+class TestLabels:
+    @pytest.mark.parametrize("n_columns", COLUMNS)
+    @pytest.mark.parametrize("kind", ["labels", "smoothed"])
+    @pytest.mark.parametrize(
+        "from_logits", [True, False], ids=["logits", "probabilities"]
+    )
+    def test_dtypes_give_the_same_bits(self, loops, n_columns, kind, from_logits):
+        y, p, w = scores_case(700, n_columns, kind, from_logits)[:3]
+        y = np.minimum(y, 255)
+        dtypes = ["int64", "uint8", "float64"] + ["bool"] * (n_columns < 3)
+        first, *others = (
+            run(new_state(loops, n_columns, kind, from_logits), y.astype(d), p, w)
+            for d in dtypes
+        )
+        for other in others:
+            assert_same_bits(other, first)
+
+    @pytest.mark.parametrize("n_columns", [1, 2, 5])
+    def test_targets_of_zero_and_one_are_labels(self, loops, n_columns):
+        y, z, w, *_ = scores_case(600, n_columns, "labels", True)
+        hard = run(new_state(loops, n_columns), y, z, w)
+        t = _reference.targets(y, n_columns, 0.0)
+        soft = run(new_state(loops, n_columns, "targets"), t, z, w)
+        assert soft[0] == pytest.approx(hard[0], rel=RTOL, abs=0)
+        # p - 1 of a target is a difference, where that of a label need not be one.
+        assert_close(soft[1], hard[1], np.broadcast_to(w.max(), z.shape))
+        assert_close(soft[2], hard[2])
+
+
+NOT_WRONG = (np.inf, -np.inf, 0.0, -0.0, 5e-324, -5e-324, 1.7e308, -1.7e308, 800.0)
+
+
+class TestStatus:
+    """What is wrong is found wherever it stands; what is not wrong is not found."""
+
+    @pytest.mark.parametrize("n_columns", [1, 2, 10])
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    @pytest.mark.parametrize("nan", [np.nan, np.copysign(np.nan, -1)], ids=["+", "-"])
+    def test_nan(self, loops, n_columns, kind, dtype, nan):
+        for n in (1, 300):
+            y, z = scores_case(n, n_columns, kind, True, dtype)[:2]
+            for at in {0, n // 2, n - 1}:
+                bad = z.copy()
+                bad.reshape(n, -1)[at, at % n_columns] = nan
+                for check_only in (False, True):
+                    state = new_state(loops, n_columns, kind)
+                    assert state.add(y, bad, None, None, 2, check_only=check_only)
+                    assert state.status == loops.BAD_SCORE
+
+    @pytest.mark.parametrize("n_columns", [1, 2, 3, 10])
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("value", NOT_WRONG)
+    def test_nothing_wrong(self, loops, n_columns, kind, value):
+        for n in (1, 33, 300):
+            y, z = scores_case(n, n_columns, kind, True)[:2]
+            z = z.copy()
+            z.reshape(n, -1)[:: max(n // 3, 1), n_columns // 2] = value
+            for check_only in (False, True):
+                state = new_state(loops, n_columns, kind)
+                assert state.add(y, z, check_only=check_only)
+                assert state.status == 0
+            rows = rows_of(new_state(loops, n_columns, kind), y, z)
+            assert not np.isnan(rows).any()
+            assert (rows >= 0).all()
+            state = new_state(loops, n_columns, kind)
+            _, gradient, hessian = run(state, y, z)
+            assert np.isfinite(gradient).all()
+            assert np.isfinite(hessian).all()
+            assert not np.isnan(state.loss)
+
+    @pytest.mark.parametrize("n_columns", [1, 2, 3, 10, 65])
+    @pytest.mark.parametrize(
+        "bad", [np.nan, np.inf, -np.inf, -5e-324, -1.0, 1 + EPS, 2.0]
+    )
+    @pytest.mark.parametrize(
+        "from_logits", [True, False], ids=["logits", "probabilities"]
+    )
+    def test_targets(self, loops, n_columns, bad, from_logits):
+        for n in (1, 33, 300):
+            y, p = scores_case(n, n_columns, "targets", from_logits)[:2]
+            for at in {0, n // 2, n - 1}:
+                t = y.copy()
+                t.reshape(n, -1)[at, at % n_columns] = bad
+                for check_only in (False, True):
+                    state = new_state(loops, n_columns, "targets", from_logits)
+                    assert state.add(t, p, check_only=check_only)
+                    assert state.status == loops.BAD_TARGET
+
+    @pytest.mark.parametrize("n_columns", [2, 3, 10])
+    @pytest.mark.parametrize("off", [-1e-3, -2e-6, 2e-6, 1e-3])
+    def test_sums_of_targets(self, loops, n_columns, off):
+        y, z = scores_case(300, n_columns, "targets", True)[:2]
+        for at in (0, 150, 299):
+            t = y.copy()
+            t[at] = (1 + off) / n_columns
+            for check_only in (False, True):
+                state = new_state(loops, n_columns, "targets")
+                assert state.add(t, z, check_only=check_only)
+                assert state.status == loops.BAD_TARGET
+        t[at] = np.float32(1) / np.float32(n_columns)  # of float32 is close enough
+        state = new_state(loops, n_columns, "targets")
+        assert state.add(t, z)
+        assert state.status == 0
+
+    @pytest.mark.parametrize("n_columns", [1, 2, 3, 10, 65])
+    @pytest.mark.parametrize("kind", ["labels", "smoothed"])
+    @pytest.mark.parametrize(
+        "bad", [-1, "k", 255, 2**62, 0.5, np.nan, np.inf, -5e-324, -1.0]
+    )
+    def test_labels(self, loops, n_columns, kind, bad):
+        bad = max(n_columns, 2) if bad == "k" else bad
+        for n in (1, 33, 300):
+            codes, z = scores_case(n, n_columns, kind, True)[:2]
+            for at in {0, n // 2, n - 1}:
+                y = codes.astype("int64" if isinstance(bad, int) else "float64")
+                y[at] = bad
+                for check_only in (False, True):
+                    state = new_state(loops, n_columns, kind)
+                    assert state.add(y, z, check_only=check_only)
+                    assert state.status == loops.BAD_LABEL
+
+
+class TestRefused:
+    """Arrays that a kernel cannot read or write: False, and nothing is done."""
+
+    def test_outputs(self, loops):
+        y, z = scores_case(20, 3, "labels", True)[:2]
+        readonly = np.empty((20, 3))
+        readonly.flags.writeable = False
+        for bad in (
+            np.empty((20, 2)),
+            np.empty((19, 3)),
+            np.empty(60),
+            np.empty((20, 3), "f2"),
+            np.empty((20, 3), "i8"),
+            np.empty((20, 3), ">f8"),
+            np.empty((20, 3), order="F"),
+            np.empty((40, 3))[::2],
+            readonly,
+        ):
+            state = new_state(loops, 3)
+            assert not state.add(y, z, gradient=bad)
+            assert not state.add(y, z, gradient=np.empty((20, 3)), hessian=bad)
+            assert (state.loss, state.n_rows, state.status) == (0.0, 0, 0)
+
+    @pytest.mark.parametrize("n_columns", [1, 3])
+    def test_targets(self, loops, n_columns):
+        t, z = scores_case(20, n_columns, "targets", True)[:2]
+        state = new_state(loops, n_columns, "targets")
+        for bad in (t.astype("f4"), t.astype(int), t[:-1], t[::2], t[..., None]):
+            assert not state.add(bad, z)
+        assert (state.loss, state.n_rows, state.status) == (0.0, 0, 0)
+
+    def test_nothing(self, loops):
+        state = new_state(loops, 1)
+        assert state.add(np.empty(0), np.empty(0), gradient=np.empty(0))
+        assert (state.loss, state.n_rows, state.status) == (0.0, 0, 0)
+
+
+class TestMeanLike:
+    @pytest.mark.parametrize("n_columns", [1, 2, 5])
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize(
+        "from_logits", [True, False], ids=["logits", "probabilities"]
+    )
+    def test_equals_state(self, loops, n_columns, kind, from_logits):
+        like = new_state(loops, n_columns, kind, from_logits)
+        for n in (1, 32, 257, 1000):
+            y, p, w = scores_case(n, n_columns, kind, from_logits)[:3]
+            for weights in (None, w):
+                state = new_state(loops, n_columns, kind, from_logits)
+                assert state.add(y, p, weights)
+                mean = loops.mean_like(like, y, p, weights)
+                assert mean == state.loss / state.weight
+
+    def test_leaves_the_rest_to_others(self, loops):
+        y, z, w, *_ = scores_case(50, 1, "labels", True)
+        like = new_state(loops, 1)
+        nan = np.where(np.arange(50) == 7, np.nan, z)
+        for labels, scores, weights in (
+            (y, z.tolist(), None),
+            (y.tolist(), z, None),
+            (y, z.astype("f4"), None),
+            (y[:-1], z, None),
+            (y + 5, z, None),
+            (y, nan, None),
+            (y, z[:, None], None),
+            (y, z, w[:-1]),
+            (y[:0], z[:0], None),
+            (y, np.stack([z, z], 1), None),
+        ):
+            assert loops.mean_like(like, labels, scores, weights) is None
