@@ -1,0 +1,53 @@
+# One word each: make demo, make test, make test-all, make lint, make bench.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+SOURCES = pyproject.toml setup.py $(wildcard fastlogloss/_kernels/*.p* fastlogloss/_kernels/*.h)
+
+# A stamp for each group of dependencies; the compiled modules are in all of them.
+define install
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/pip install --quiet --editable . $(1)
+	touch $@
+endef
+
+$(VENV)/demo: $(SOURCES)
+	$(call install,)
+
+$(VENV)/test: $(SOURCES)
+	$(call install,--group test)
+
+$(VENV)/heavy: $(SOURCES)
+	$(call install,--group test --group heavy)
+
+$(VENV)/lint: $(SOURCES)
+	$(call install,--group test --group lint)
+
+$(VENV)/bench: $(SOURCES)
+	$(call install,--group test --group bench)
+
+demo: $(VENV)/demo
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/test
+	$(BIN)/pytest -m "not heavy"
+
+test-all: $(VENV)/heavy
+	$(BIN)/pytest
+
+lint: $(VENV)/lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint fastlogloss
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml \
+		--concise --allowlist .ci/stubtest.txt fastlogloss
+
+bench: $(VENV)/bench
+	$(BIN)/python -m bench
+	$(BIN)/python -m bench.readme
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info fastlogloss/_kernels/*.c fastlogloss/_kernels/*.so
+
+.PHONY: demo test test-all lint bench clean
