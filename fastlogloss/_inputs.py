@@ -168,7 +168,10 @@ def _evaluate_unseen(codes, p, weights, options):
     )
     unseen = code >= (2 if p.ndim == 1 else p.shape[1])
     w = np.ones(len(p)) if weights is None else weights.astype(np.float64)
-    lost = math.fsum(w[unseen])
+    try:
+        lost = math.fsum(w[unseen])
+    except (OverflowError, ValueError):  # no finite sum of weights
+        return None
     w[unseen] = 0.0
     code[unseen] = 0
     state = add(StoredCodes(code), p, w, options)

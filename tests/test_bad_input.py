@@ -197,10 +197,10 @@ def program(text):
 # What scikit-learn does with arrays that change under it is not the subject.
 ALONE = """
 import fastlogloss
-from fastlogloss import metrics
+from fastlogloss import metrics, scorers
 def refuse(name):
     raise ValueError("handed over")
-metrics.original = refuse
+metrics.original = scorers.original = refuse
 """
 
 
@@ -297,6 +297,7 @@ class TestOtherThreads:
         code = ALONE + program(
             """
             import sys, threading, time, warnings, numpy as np
+            from sklearn.dummy import DummyClassifier
             warnings.simplefilter("ignore")
             n = 100_000
             codes = np.arange(n) % 3
@@ -310,6 +311,7 @@ class TestOtherThreads:
             p = np.full((n, 3), 1 / 3)
             w = np.ones(n)
             good, stop = y.copy(), threading.Event()
+            model = DummyClassifier().fit(p, y)
             bad = np.array([-(2**40), 77, 3])
             if y.dtype.kind in "OU":
                 bad = np.array(["zz" * 9, "q", "0"], object)
@@ -333,6 +335,12 @@ class TestOtherThreads:
                 lambda: fastlogloss.sample_log_loss(y, p),
                 lambda: fastlogloss.d2_log_loss_score(y, p, sample_weight=w),
                 lambda: fastlogloss.log_loss(y, p, sample_weight=w),
+                lambda: fastlogloss.log_loss_gradient(y, p, sample_weight=w),
+                lambda: fastlogloss.log_loss_gradient_hessian(
+                    y, p, sample_weight=w, from_logits=True
+                ),
+                lambda: fastlogloss.d2_log_loss_scorer(model, p, y, w),
+                lambda: fastlogloss.neg_log_loss_scorer(model, p, y, w),
             ]
             while time.monotonic() < end:
                 for call in calls:

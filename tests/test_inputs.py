@@ -12,6 +12,7 @@ from arrays import LAYOUTS, PROBA_TYPES, REAL_DTYPES, random_case
 from compare import METRICS, assert_same
 
 from fastlogloss import _inputs, d2_log_loss_score, log_loss, sample_log_loss
+from fastlogloss._targets import DirectCodes
 
 WEIGHT_TYPES = {
     **{d: (lambda w, d=d: w.astype(d)) for d in REAL_DTYPES if d != "longdouble"},
@@ -229,3 +230,11 @@ def peak(function, *args, **kwargs):
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+class TestNullLoss:
+    @pytest.mark.parametrize("code", [-1, 3, 2**40])
+    def test_labels_changed_since_the_first_look(self, code):
+        y = np.array([0, 1, 2, code])
+        with pytest.raises(RuntimeError, match="y_true was changed by another thread"):
+            _inputs.null_loss(DirectCodes(y), 3)

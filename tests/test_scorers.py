@@ -158,6 +158,15 @@ class TestColumnsByClass:
         if null:
             assert d2 == pytest.approx(1 - losses @ w / null, rel=RTOL)
 
+    @pytest.mark.parametrize(
+        ("weights", "message"),
+        [([1, 1e308, 1e308], "y_true contains"), ([1, np.inf, 1], "sample_weight")],
+    )
+    def test_unseen_with_weights_of_no_finite_sum(self, weights, message):
+        p = np.full((3, 2), 0.5)
+        with pytest.raises(ValueError, match=message):
+            neg_log_loss_scorer(fixed(0, 1), p, [0, 7, 7], sample_weight=weights)
+
     @pytest.mark.parametrize("dtype", ["float32", "float16"])
     def test_unseen_costs_the_cap_of_the_dtype(self, dtype):
         p = np.array([[0.5, 0.5], [0.25, 0.75]], dtype)
