@@ -158,6 +158,7 @@ class TestColumnsByClass:
         if null:
             assert d2 == pytest.approx(1 - losses @ w / null, rel=RTOL)
 
+    @pytest.mark.compares
     @pytest.mark.parametrize(
         ("weights", "message"),
         [([1, 1e308, 1e308], "y_true contains"), ([1, np.inf, 1], "sample_weight")],
