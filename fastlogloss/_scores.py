@@ -5,6 +5,7 @@ targets and derivatives have no counterpart there: here is their validation, and
 error names the argument and the first row that is wrong.
 """
 
+import math
 import sys
 import warnings
 from numbers import Real
@@ -109,19 +110,28 @@ def read_weights(sample_weight, n):
         )
     if weights.dtype.str[1:] == "f8":  # others are converted where they are read
         weights = np.require(weights, np.float64, "CA")
-    with np.errstate(over="ignore"):
-        total = float(weights.sum(dtype=np.float64))
-    if not (np.isfinite(total) and weights.min() >= 0):
+    total = _sum_weights(weights)
+    if not math.isfinite(total):
         i = _first(~(np.isfinite(weights) & (weights >= 0)))
-        if i is None:
+        if i is not None:
+            raise ValueError(
+                "sample_weight must be finite and not negative, got "
+                f"{weights[i]} in row {i}"
+            )
+        total = _sum_weights(np.abs(weights))  # there was a -0.0, or the sum overflows
+        if not math.isfinite(total):
             raise ValueError("the sum of sample_weight is not finite")
-        raise ValueError(
-            "sample_weight must be finite and not negative, got "
-            f"{weights[i]} in row {i}"
-        )
     if total == 0:
         raise ValueError("sample_weight sums to zero")
     return weights, total
+
+
+def _sum_weights(weights):
+    sum_weights = _kernels.loops.sum_weights
+    if weights.dtype == np.float64:
+        return sum_weights(weights)
+    chunks = (weights[i : i + 16384] for i in range(0, len(weights), 16384))
+    return math.fsum(sum_weights(np.require(c, np.float64, "CA")) for c in chunks)
 
 
 def read_targets(y_true, n_classes, shape, weights, weight_sum, options, classes=None):

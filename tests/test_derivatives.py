@@ -163,6 +163,15 @@ Z_KINDS = {
     "confident": _confident,
     "wrong": lambda rng, n, k, y: _confident(rng, n, k, (y + 1) % max(k, 2)),
     "ties": lambda rng, n, k, y: rng.integers(-1, 2, _shape(n, k)).astype(float),
+    # Design L of scores.pxi: beyond 2048 logits are subtracted from the maximum.
+    "around the limit": lambda rng, n, k, y: (
+        2048 * signed(rng, (n, 1))
+        + rng.normal(size=(n, k)) * rng.choice([1, 300], (n, 1))
+    ).reshape(_shape(n, k)),
+    # As far from one integer exponent as from the next.
+    "between powers of 2": lambda rng, n, k, y: (
+        (rng.integers(-30, 30, _shape(n, k)) + 0.5) * math.log(2)
+    ),
     "close": lambda rng, n, k, y: (
         1e8 * rng.normal(size=(n, 1)) + rng.normal(size=(n, k))
     ).reshape(_shape(n, k)),
@@ -525,6 +534,28 @@ class TestForm:
             loss, gradient = log_loss_gradient([0, 1], z, **keywords)
             assert loss == pytest.approx(math.log(2), rel=RTOL)
             np.testing.assert_allclose(np.abs(gradient), 0.25, rtol=DERIVATIVE_RTOL)
+
+    @pytest.mark.usefixtures("engine")
+    @pytest.mark.parametrize("n_columns", [1, 2, 3, 10])
+    def test_weights_of_all_sizes(self, n_columns):
+        rng = np.random.default_rng(n_columns)
+        codes = random_codes(rng, 70, max(n_columns, 2))
+        z = Z_KINDS["normal"](rng, 70, n_columns, codes)
+        w = 10.0 ** rng.uniform(-323, 0, 70)
+        exact = exact_rows(one_hot(codes, n_columns), z, True)
+        found = log_loss_gradient_hessian(codes, z, sample_weight=w, **LOGITS)
+        weights = [mpmath.mpf(v) for v in w.tolist()]
+        factors = [v / mpmath.fsum(weights) for v in weights]
+        assert_exact(found[1], exact[1], DERIVATIVE_RTOL, factors)
+        assert_exact(found[2], exact[2], DERIVATIVE_RTOL, factors)
+
+    def test_negative_zero_is_a_weight(self):
+        found, expected = (
+            log_loss_gradient([0, 1], [1.0, 2.0], sample_weight=[zero, 1], **LOGITS)
+            for zero in (-0.0, 0.0)
+        )
+        assert found[0] == expected[0]
+        np.testing.assert_array_equal(found[1], expected[1])
 
     @pytest.mark.parametrize("from_logits", [True, False])
     def test_labels_of_other_types(self, from_logits):

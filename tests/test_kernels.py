@@ -1,6 +1,7 @@
 """Every compiled variant, on one and two threads, against the NumPy twins."""
 
 import functools
+import math
 import os
 import shutil
 import subprocess
@@ -409,6 +410,34 @@ class TestMeanLoss:
             random_case(40000, 1)[:2],
         ):
             assert loops.mean_loss(y, proba, EPS, TOLERANCE) is None
+
+
+class TestSumWeights:
+    @pytest.mark.parametrize("n", [0, 1, 255, 256, 257, 5000])
+    def test_sum(self, loops, base, n, rng):
+        w = 10.0 ** rng.uniform(-6, 6, n)
+        total = loops.sum_weights(w)
+        assert total == pytest.approx(math.fsum(w), rel=EPS)
+        assert total == base.sum_weights(w)
+
+    @pytest.mark.parametrize("n", [3, 600])
+    def test_not_finite(self, loops, n):
+        for bad in (-1.0, -0.0, np.nan, -np.nan, -np.inf):
+            for row in (0, n // 2, n - 1):
+                w = np.ones(n)
+                w[row] = bad
+                assert math.isnan(loops.sum_weights(w))
+        w = np.ones(n)
+        w[n // 2] = np.inf
+        assert loops.sum_weights(w) == np.inf
+        assert loops.sum_weights(np.full(n, 1e308)) == np.inf
+
+    @pytest.mark.parametrize(
+        "w", [np.ones(4, np.float32), np.ones(8)[::2], np.ones((2, 2)), np.array(1.0)]
+    )
+    def test_refuses(self, loops, w):
+        with pytest.raises(TypeError, match="float64"):
+            loops.sum_weights(w)
 
 
 def disassembly(module):

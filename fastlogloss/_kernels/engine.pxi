@@ -501,6 +501,20 @@ cdef class LossState:
         return n
 
 
+def sum_weights(cnp.ndarray w not None):
+    """Sum of plain float64 weights; NaN if some weight is negative (or -0.0) or NaN."""
+    cdef double total = 0, tail = 0
+    cdef const double* first = <const double*>cnp.PyArray_DATA(w)
+    cdef uint64_t signs
+    if not (_is_plain(w, 1) and cnp.PyArray_TYPE(w) == cnp.NPY_DOUBLE):
+        raise TypeError("weights must be a plain array of float64")
+    guard = weakref.ref(w)
+    with nogil:
+        signs = add_weights(first, cnp.PyArray_DIM(w, 0), &total, &tail)
+    del guard
+    return NAN if signs >> 63 else total + tail
+
+
 def mean_loss(y, p, double low, double tolerance):
     """Mean loss of a few rows, the short way.
 

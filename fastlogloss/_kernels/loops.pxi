@@ -34,21 +34,28 @@ cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange, threadid
-from libc.math cimport INFINITY, isinf, isnan
+from libc.math cimport INFINITY, NAN, isinf
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memset
 
 from fastlogloss._kernels cimport openmp
 from fastlogloss._kernels.scalar cimport (
+    FLL_BIAS,
+    FLL_FLOOR,
+    FLL_SHIFT,
     absolute,
     check,
     choose,
     drop_exponent,
     exponent_field,
     exp_nonpositive,
+    exp_rest,
     exponent_of_field,
+    exponent_rest,
     fetch_ahead,
+    finish_exp,
+    finish_log,
     from_bits,
     inverse_power,
     larger,
@@ -56,10 +63,17 @@ from fastlogloss._kernels.scalar cimport (
     log_excess,
     log_normal,
     log_product,
+    log_rest,
     outside,
     outside_unit,
+    pair_to_columns,
+    pair_to_rows,
     product_error,
+    shifted_exponent,
+    start_exp,
+    start_log,
     sum_error,
+    times_power,
     to_bits,
 )
 
@@ -110,6 +124,8 @@ BAD_TARGET = _BAD_TARGET
 HAS_OPENMP = bool(openmp.HAS_OPENMP)
 
 cdef double MIN_FACTOR = 2.0 ** -56
+cdef double MAX_TOP = 2048.0  # design L; at least twice 746, where exp(-x) is 0
+cdef double MIN_SCALE = 2.0 ** -1000  # of what is multiplied by nearly 2^128
 cdef double TARGET_TOLERANCE = 1e-6  # of a row of targets around 1: float32 rows pass
 
 

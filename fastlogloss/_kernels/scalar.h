@@ -8,7 +8,11 @@
    B. No fused multiply-add except in product_error(), where the fused and the split
       form are both exact, so that they agree to the last bit. Contracting the other
       expressions would save a tenth of the weighted loop and lose that equality.
-   C. log_normal(): relative error below 1.0 ULP on [2^-1022, inf) for every q
+   C. log_normal() and exp_nonpositive() are also there in three steps, each for a loop
+      of its own over a tile: in one loop a vector waits 80 cycles from its first
+      operation to its last, and 64 scheduler entries hold little more than one vector
+      (measured: two thirds of the time). Estrin's scheme for the same reason.
+   D. log_normal(): relative error below 1.0 ULP on [2^-1022, inf) for every q
       (tests/test_accuracy.py measures it, worst near q = 0.7): the polynomial itself
       is good to 0.04 ULP, the rest is rounding.
 */
@@ -20,6 +24,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __AVX__
+#include <immintrin.h>
+#endif
 
 #if defined(__GNUC__) || defined(__clang__)
 #define FLL_INLINE static inline __attribute__((always_inline, unused))
@@ -153,25 +160,36 @@ FLL_INLINE double inverse_power(uint64_t field)
 /* log(x) for a positive normal x. With x = m * 2^e, f = m - 1, s = f / (m + 1):
    log m = 2 atanh(s) = f - s * (f - z * P(z)), z = s^2, where P is the minimax
    polynomial of (2 atanh(s) - 2 s) / s^3 on |s| <= 3 - sqrt(8). */
-FLL_INLINE double log_normal(double x)
+FLL_INLINE double start_log(double x, double *e, double *f)
 {
     const uint64_t field = exponent_field(x);
-    /* e as a double by way of 2^52 + 2048 + e: AVX2 cannot convert 64-bit integers. */
-    const double e = from_bits(((field >> 52 ^ 0x800) | 0x4330000000000000ull))
-                     - 4503599627372544.0;
     const double m = drop_exponent(x, field);
-    const double f = m - 1.0;
-    const double s = f / (m + 1.0);
-    const double z = s * s;
-    double p = 0x1.2b5900de53b32p-3;
-    p = p * z + 0x1.39fe51a7c18f9p-3;
-    p = p * z + 0x1.7462b51cb66b1p-3;
-    p = p * z + 0x1.c71c62e3f11e6p-3;
-    p = p * z + 0x1.2492492df281ap-2;
-    p = p * z + 0x1.99999999952d7p-2;
-    p = p * z + 0x1.5555555555558p-1;
+    /* e as a double by way of 2^52 + 2048 + e: AVX2 cannot convert 64-bit integers. */
+    *e = from_bits((field >> 52 ^ 0x800) | 0x4330000000000000ull) - 4503599627372544.0;
+    *f = m - 1.0;
+    return *f / (m + 1.0);
+}
+
+FLL_INLINE double log_rest(double s, double f)
+{
+    const double z = s * s, z2 = z * z;
+    const double a = 0x1.5555555555558p-1 + z * 0x1.99999999952d7p-2;
+    const double b = 0x1.2492492df281ap-2 + z * 0x1.c71c62e3f11e6p-3;
+    const double c = 0x1.7462b51cb66b1p-3 + z * 0x1.39fe51a7c18f9p-3;
+    const double p = a + z2 * (b + z2 * (c + z2 * 0x1.2b5900de53b32p-3));
+    return s * (f - z * p);
+}
+
+FLL_INLINE double finish_log(double e, double f, double rest)
+{
     /* e times the first 21 bits of ln 2 is exact. */
-    return e * 0x1.62e42p-1 + (f - (s * (f - z * p) - e * 0x1.fdf473de6af28p-22));
+    return e * 0x1.62e42p-1 + (f - (rest - e * 0x1.fdf473de6af28p-22));
+}
+
+FLL_INLINE double log_normal(double x)
+{
+    double e, f, s = start_log(x, &e, &f);
+    return finish_log(e, f, log_rest(s, f));
 }
 
 /* log(1 + x) for x >= 0. */
@@ -191,28 +209,62 @@ FLL_INLINE double log_any(double x)
     return log_normal(x);
 }
 
+/* exp(x): x = k ln 2 + r with |r| <= ln(2) / 2, and exp(x) = exp(r) * 2^k.
+
+   The sum of x log2(e) and FLL_SHIFT + n, n an integer, is rounded to an integer, and
+   its low bits are those of k + n. With n = FLL_BIAS they are, 52 bits further up, the
+   exponent field of 2^(k + 128): the last product may then be subnormal. */
+static const double FLL_SHIFT = 6755399441055744.0; /* 1.5 * 2^52 */
+static const double FLL_BIAS = 1151.0;              /* 1023 + 128 */
+static const double FLL_FLOOR = -797.0; /* here the field is 0, 1 or 2, and exp(x) 0 */
+
+FLL_INLINE double shifted_exponent(double x, double shift)
+{
+    return x * 0x1.71547652b82fep+0 + shift;
+}
+
+/* r. k times the first 21 bits of ln 2 is exact. */
+FLL_INLINE double exponent_rest(double x, double k)
+{
+    return (x - k * 0x1.62e42p-1) - k * 0x1.fdf473de6af28p-22;
+}
+
+/* exp(r) = 1 + r + r c / (2 - c) with c = r - r^2 P(r^2), P the minimax polynomial of
+   (r (e^r + 1) / (e^r - 1) - 2) / r^2. Relative error below 0.85 ULP. A polynomial
+   alone takes eight more operations; the division runs beside them. */
+FLL_INLINE double exp_rest(double r)
+{
+    const double z = r * r, z2 = z * z;
+    const double a = 0x1.5555555555553p-3 + z * -0x1.6c16c16c0ab48p-9;
+    const double b = 0x1.1566ab5bcf6ecp-14 + z * -0x1.bbd5311684979p-20;
+    const double c = r - z * (a + z2 * (b + z2 * 0x1.63f1d4c93e813p-25));
+    return 1.0 + (r + r * c / (2.0 - c));
+}
+
+/* x times the power of 2 whose exponent field a shifted exponent holds. */
+FLL_INLINE double times_power(double x, double shifted)
+{
+    return x * from_bits(to_bits(shifted) << 52);
+}
+
 /* exp(x) for x <= 0; 0 below -746. Relative error below 1.0 ULP where the result is
-   normal. x = k ln 2 + r, |r| <= ln(2) / 2, and exp(r) = 1 + r + r c / (2 - c) with
-   c = r - r^2 P(r^2), P the minimax polynomial of (r (e^r + 1) / (e^r - 1) - 2) / r^2. A
-   polynomial alone takes six more operations; the division runs beside them. */
+   normal; NaN stays NaN. In two halves, for loops of their own around exp_rest(). */
+FLL_INLINE double start_exp(double x, double *shifted)
+{
+    const double y = larger(FLL_FLOOR, x), shift = FLL_SHIFT + FLL_BIAS;
+    *shifted = shifted_exponent(y, shift);
+    return exponent_rest(y, *shifted - shift);
+}
+
+FLL_INLINE double finish_exp(double x, double shifted)
+{
+    return times_power(x, shifted) * 0x1p-128;
+}
+
 FLL_INLINE double exp_nonpositive(double x)
 {
-    const double shift = 6755399441055744.0; /* 1.5 * 2^52: rounds to an integer */
-    const double y = x < -746.0 ? -746.0 : x; /* NaN stays NaN */
-    const double t = y * 0x1.71547652b82fep+0 + shift;
-    const double k = t - shift;
-    /* k times the first 21 bits of ln 2 is exact. */
-    const double r = (y - k * 0x1.62e42p-1) - k * 0x1.fdf473de6af28p-22;
-    const double z = r * r;
-    double p = 0x1.63f1d4c93e813p-25;
-    p = p * z + -0x1.bbd5311684979p-20;
-    p = p * z + 0x1.1566ab5bcf6ecp-14;
-    p = p * z + -0x1.6c16c16c0ab48p-9;
-    p = p * z + 0x1.5555555555553p-3;
-    p = r - z * p;
-    p = 1.0 + (r + r * p / (2.0 - p));
-    /* 2^k as 2^(k + 128) * 2^-128: results may be subnormal. */
-    return p * from_bits((to_bits(t) + 1151) << 52) * 0x1p-128;
+    double shifted, r = start_exp(x, &shifted);
+    return finish_exp(exp_rest(r), shifted);
 }
 
 /* log((h + l) * 2^e), h in [sqrt(1/2), sqrt(2)), |l| <= ulp(h). */
@@ -223,6 +275,56 @@ FLL_INLINE double log_product(double h, double l, double e)
     const double m = log_normal(h) ;
     const double sum = scale + m;
     return sum + (sum_error(scale, m, sum) + (tail + l / h));
+}
+
+/* Two neighbouring columns of n rows, x[i * k] and x[i * k + 1], to arrays of their
+   own. Shuffles: gcc makes none of the plain loop. */
+FLL_INLINE void pair_to_columns(const double *x, ptrdiff_t k, ptrdiff_t n, double *a,
+                                double *b)
+{
+    ptrdiff_t i = 0;
+#ifdef __AVX__
+    for (; i + 4 <= n; i += 4) {
+        const double *row = x + i * k;
+        const __m256d even = _mm256_insertf128_pd(
+            _mm256_castpd128_pd256(_mm_loadu_pd(row)), _mm_loadu_pd(row + 2 * k),
+            1);
+        const __m256d odd = _mm256_insertf128_pd(
+            _mm256_castpd128_pd256(_mm_loadu_pd(row + k)), _mm_loadu_pd(row + 3 * k),
+            1);
+        _mm256_storeu_pd(a + i, _mm256_unpacklo_pd(even, odd));
+        _mm256_storeu_pd(b + i, _mm256_unpackhi_pd(even, odd));
+    }
+#endif
+    for (; i < n; ++i) {
+        a[i] = x[i * k];
+        b[i] = x[i * k + 1];
+    }
+}
+
+/* And back, every row times its factor. */
+FLL_INLINE void pair_to_rows(const double *a, const double *b, const double *factor,
+                             ptrdiff_t k, ptrdiff_t n, double *x)
+{
+    ptrdiff_t i = 0;
+#ifdef __AVX__
+    for (; i + 4 <= n; i += 4) {
+        double *row = x + i * k;
+        const __m256d f = _mm256_loadu_pd(factor + i);
+        const __m256d fa = _mm256_mul_pd(_mm256_loadu_pd(a + i), f);
+        const __m256d fb = _mm256_mul_pd(_mm256_loadu_pd(b + i), f);
+        const __m256d even = _mm256_unpacklo_pd(fa, fb);
+        const __m256d odd = _mm256_unpackhi_pd(fa, fb);
+        _mm_storeu_pd(row, _mm256_castpd256_pd128(even));
+        _mm_storeu_pd(row + k, _mm256_castpd256_pd128(odd));
+        _mm_storeu_pd(row + 2 * k, _mm256_extractf128_pd(even, 1));
+        _mm_storeu_pd(row + 3 * k, _mm256_extractf128_pd(odd, 1));
+    }
+#endif
+    for (; i < n; ++i) {
+        x[i * k] = a[i] * factor[i];
+        x[i * k + 1] = b[i] * factor[i];
+    }
 }
 
 #endif

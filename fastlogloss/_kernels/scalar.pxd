@@ -18,8 +18,31 @@ cdef extern from "scalar.h" nogil:
     int64_t exponent_of_field(uint64_t field)
     double drop_exponent(double x, uint64_t field)
     double inverse_power(uint64_t field)
+    const double FLL_SHIFT
+    const double FLL_BIAS
+    const double FLL_FLOOR
+    double shifted_exponent(double x, double shift)
+    double exponent_rest(double x, double k)
+    double exp_rest(double r)
+    double times_power(double x, double shifted)
+    double start_exp(double x, double* shifted)
+    double finish_exp(double x, double shifted)
     double exp_nonpositive(double x)
+    double start_log(double x, double* e, double* f)
+    double log_rest(double s, double f)
+    double finish_log(double e, double f, double rest)
     double log_normal(double x)
     double log_excess(double x)
     double log_any(double x)
     double log_product(double h, double l, double e)
+    void pair_to_columns(
+        const double* x, Py_ssize_t k, Py_ssize_t n, double* a, double* b
+    )
+    void pair_to_rows(
+        const double* a,
+        const double* b,
+        const double* factor,
+        Py_ssize_t k,
+        Py_ssize_t n,
+        double* x,
+    )

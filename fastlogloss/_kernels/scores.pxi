@@ -15,9 +15,12 @@
 # K. Logits of several columns are turned, some rows at a time, so that all loops run
 #    over rows: no horizontal sums and no tails for the few classes there mostly are.
 #    Rejected: rows as they lie, 2.5 times the instructions for 10 classes.
-# L. Exponents are differences of logits, rounded: exp() would turn the absolute error
-#    into a relative one of up to 700 ULP. The rounding error of the difference is
-#    exact to get (sum_error) and is put back to first order.
+# L. Every logit has its own exponential, relative to a power of 2 near that of the
+#    row's maximum. The difference of two logits is rounded, and exp() would make of
+#    that absolute error a relative one of up to 700 ULP; putting it back took ten
+#    operations. Only where the maximum is beyond MAX_TOP are logits subtracted: those
+#    near enough to count are then within a factor of 2, and their difference exact
+#    (Sterbenz).
 
 cdef inline uint64_t bad_target(label_t y, bint soft) noexcept nogil:
     # Not 0 where y is no label (or no target), -0.0 included: looked at again.
@@ -59,8 +62,9 @@ cdef inline void hard_logits_strip(
     double* excess,         # OUT (n,)
     double* linear,         # OUT (n,)
 ) noexcept nogil:
+    cdef double shifted[STRIP]
     cdef Py_ssize_t i
-    cdef double m, a
+    cdef double m
     cdef uint64_t bad = 0, ones = 0, nan = 0
     for i in range(n):
         bad |= bad_target(y[i], False)
@@ -69,11 +73,15 @@ cdef inline void hard_logits_strip(
         else:
             ones += <uint64_t>y[i]
         m = from_bits(to_bits(z[i]) ^ label_sign(y[i]))
-        a = absolute(m)
-        nan |= is_nan(a)
+        nan |= is_nan(m)
         margin[i] = m
-        excess[i] = exp_nonpositive(-a)
-        linear[i] = m if m > 0 else 0.0
+        linear[i] = larger(m, 0.0)
+    for i in range(n):
+        excess[i] = start_exp(-absolute(margin[i]), shifted + i)
+    for i in range(n):
+        excess[i] = exp_rest(excess[i])
+    for i in range(n):
+        excess[i] = finish_exp(excess[i], shifted[i])
     checks.not_label |= bad
     checks.ones += count_ones(ones, y)
     checks.off |= nan
@@ -235,15 +243,7 @@ cdef inline int binary_probas(
 
 cdef inline double distance(double x, double y) noexcept nogil:
     # x - y, 0 for equal infinities.
-    return 0.0 if x == y else x - y
-
-
-cdef inline double exp_difference(double x, double top) noexcept nogil:
-    # exp(x - top) for x <= top < inf (design L); NaN stays NaN.
-    cdef double d = x - top
-    cdef double e = exp_nonpositive(d)
-    # x = -inf: the error is NaN and e is 0. larger() makes something finite of it.
-    return e + e * larger(sum_error(x, -top, d), -1.0)
+    return choose(0 - <uint64_t>(x == y), 0.0, x - y)
 
 
 cdef inline int rows_of_targets(
@@ -263,24 +263,20 @@ cdef inline int rows_of_targets(
             code[i] = 0
             total = 0
             for j in range(k):
-                if not 0 <= y[i * k + j] <= 1:
-                    return _BAD_TARGET
+                bad |= not 0 <= y[i * k + j] <= 1
                 t[i * k + j] = y[i * k + j] * task.target_slope + task.target_offset
                 total += y[i * k + j]
-            if not absolute(total - 1.0) <= TARGET_TOLERANCE:
-                return _BAD_TARGET
-        return 0
+            bad |= not absolute(total - 1.0) <= TARGET_TOLERANCE
+        return _BAD_TARGET if bad else 0
     for i in range(m):
         code[i] = class_code(y[i], k, &bad)
-        if bad:
-            return _BAD_LABEL
         check(0 <= code[i] < k)
         seen[code[i]] = 1
         if t != NULL:
             for j in range(k):
                 t[i * k + j] = task.target_offset
             t[i * k + code[i]] += task.target_slope
-    return 0
+    return _BAD_LABEL if bad else 0
 
 
 cdef inline void to_columns(
@@ -291,14 +287,13 @@ cdef inline void to_columns(
     double* columns,        # OUT (k, g), 0 from m on
 ) noexcept nogil:
     cdef Py_ssize_t i, j
-    for j in range(k // 4 * 4):
-        if j % 4 == 0:  # four columns at a time
-            for i in range(m):
-                columns[j * g + i] = x[i * k + j]
-                columns[j * g + g + i] = x[i * k + j + 1]
-                columns[j * g + 2 * g + i] = x[i * k + j + 2]
-                columns[j * g + 3 * g + i] = x[i * k + j + 3]
-    for j in range(k // 4 * 4, k):
+    cdef Py_ssize_t pairs = k // 2 if proba_t is double else 0
+    for j in range(pairs):
+        pair_to_columns(
+            <const double*>x + 2 * j, k, m,
+            columns + 2 * j * g, columns + (2 * j + 1) * g,
+        )
+    for j in range(2 * pairs, k):
         for i in range(m):
             columns[j * g + i] = x[i * k + j]
     if m < g:
@@ -309,38 +304,22 @@ cdef inline void to_columns(
 
 cdef inline void from_columns(
     const double* columns,  # IN  (k, g)
+    const double* factor,   # IN  (g,): of each row
     Py_ssize_t m,
     Py_ssize_t k,
     Py_ssize_t g,
-    char* out,              # OUT rows `first` to `first + m` of (.., k)
-    int kind,
-    Py_ssize_t first,
+    proba_t* x,             # OUT (m, k)
 ) noexcept nogil:
     cdef Py_ssize_t i, j
-    if kind == FLOAT64:
-        turn(columns, m, k, g, <double*>out + first * k)
-    else:
-        turn(columns, m, k, g, <float*>out + first * k)
-
-
-cdef inline void turn(
-    const double* columns,
-    Py_ssize_t m,
-    Py_ssize_t k,
-    Py_ssize_t g,
-    proba_t* out,           # OUT (m, k)
-) noexcept nogil:
-    cdef Py_ssize_t i, j
-    for j in range(k // 4 * 4):
-        if j % 4 == 0:  # four columns at a time
-            for i in range(m):
-                out[i * k + j] = <proba_t>columns[j * g + i]
-                out[i * k + j + 1] = <proba_t>columns[j * g + g + i]
-                out[i * k + j + 2] = <proba_t>columns[j * g + 2 * g + i]
-                out[i * k + j + 3] = <proba_t>columns[j * g + 3 * g + i]
-    for j in range(k // 4 * 4, k):
+    cdef Py_ssize_t pairs = k // 2 if proba_t is double else 0
+    for j in range(pairs):
+        pair_to_rows(
+            columns + 2 * j * g, columns + (2 * j + 1) * g, factor, k, m,
+            <double*>x + 2 * j,
+        )
+    for j in range(2 * pairs, k):
         for i in range(m):
-            out[i * k + j] = <proba_t>columns[j * g + i]
+            x[i * k + j] = <proba_t>(columns[j * g + i] * factor[i])
 
 
 cdef inline uint64_t softmax_group(
@@ -348,109 +327,167 @@ cdef inline uint64_t softmax_group(
     Py_ssize_t k,
     Py_ssize_t g,
     double* top,            # OUT (g,): the maximum of a row
-    double* rest,           # OUT (g,): sum of a row, but for one that is 1
+    double* most,           # OUT (g,): its exponential
+    double* rest,           # OUT (g,): the sum of the others'
     const char* z,          # where the logits were read from, and
     const Outputs* out,     # where row `first` of the derivatives
     Py_ssize_t first,       # will go: memory to fetch on the way
     Py_ssize_t size,        # bytes of a logit
 ) noexcept nogil:
-    # Returns bit 63 set if there is a NaN.
+    # The exponentials of a row are multiplied by a power of 2 that makes them normal
+    # numbers, and `most` nearly 2^128. Returns bit 63 set if there is a NaN.
+    cdef double base[MAX_GROUP]
+    cdef double least[MAX_GROUP]
+    cdef double shift[MAX_GROUP]
+    cdef double shifted[MAX_GROUP]
     cdef double ones[MAX_GROUP]
-    cdef double finite[MAX_GROUP]
     cdef double x
-    cdef uint64_t one, bad = 0
+    cdef uint64_t same, bad = 0, far = 0
     cdef Py_ssize_t i, j, at
     for i in range(g):
         top[i] = e[i]
-        rest[i] = 0.0
-        ones[i] = -1.0
-    for j in range(k):
+    for j in range(1, k):
         for i in range(g):
             top[i] = larger(e[j * g + i], top[i])
     for i in range(g):
-        finite[i] = top[i]
-        if isinf(top[i]):
-            finite[i] = 0.0
-            # The limit: what is infinite shares everything.
-            for j in range(k):
-                if not isnan(e[j * g + i]):
-                    e[j * g + i] = 0.0 if e[j * g + i] == top[i] else -INFINITY
+        base[i] = top[i]
+        far |= to_bits(MAX_TOP) - to_bits(absolute(top[i]))
+    if far >> 63:
+        for i in range(g):
+            if absolute(top[i]) > MAX_TOP:
+                base[i] = 0.0
+                for j in range(k):
+                    e[j * g + i] = distance(e[j * g + i], top[i])
+    for i in range(g):
+        least[i] = base[i] + FLL_FLOOR
+        x = shifted_exponent(base[i], FLL_SHIFT) - FLL_SHIFT
+        shift[i] = (FLL_SHIFT + FLL_BIAS) - x
+        shifted[i] = shifted_exponent(base[i], shift[i])
+        x = exp_rest(exponent_rest(base[i], shifted[i] - shift[i]))
+        most[i] = times_power(x, shifted[i])
+        rest[i] = 0.0
+        ones[i] = -1.0
     for j in range(k):
         at = first * k + j * g
         fetch_ahead(z, j * g, g, size)
         fetch_ahead(out.gradient, at, g, size_of(out.gradient_kind))
         fetch_ahead(out.hessian, at, g, size_of(out.hessian_kind))
         for i in range(g):
-            x = exp_difference(e[j * g + i], finite[i])
+            x = larger(least[i], e[j * g + i])
+            shifted[i] = shifted_exponent(x, shift[i])
+            e[j * g + i] = exponent_rest(x, shifted[i] - shift[i])
+        for i in range(g):
+            e[j * g + i] = exp_rest(e[j * g + i])
+        for i in range(g):
+            x = times_power(e[j * g + i], shifted[i])
             e[j * g + i] = x
-            one = 0 - <uint64_t>(x == 1.0)
-            rest[i] += choose(one, 0.0, x)
-            ones[i] += choose(one, 1.0, 0.0)
+            same = 0 - <uint64_t>(x == most[i])
+            rest[i] += choose(same, 0.0, x)
+            ones[i] += choose(same, 1.0, 0.0)
     for i in range(g):
-        rest[i] += ones[i]
+        rest[i] += ones[i] * most[i]
         bad |= is_nan(rest[i])
     return bad
 
 
+cdef inline double others(
+    double e, double most, double rest, double total
+) noexcept nogil:
+    # The sum of a row without e: never a difference of nearly equal numbers.
+    return choose(0 - <uint64_t>(e == most), rest, total - e)
+
+
 cdef inline void softmax_derivatives(
-    double* e,              # IN  (k, g) exponentials, OUT gradient
+    double* e,              # IN  (k, g) exponentials, OUT gradient / factor
     Py_ssize_t k,
     Py_ssize_t g,
     Py_ssize_t m,
+    const double* most,     # IN  (g,)
     const double* rest,     # IN  (g,)
     const Py_ssize_t* code,  # IN  (m,) true classes, or
     const double* t,        # IN  (k, g) targets
     const double* scale,    # IN  (g,)
     double hessian_factor,
-    double* hessian,        # OUT (k, g), or NULL
+    double* hessian,        # OUT (k, g): hessian / factor, or NULL
+    double* factor,         # OUT (g,)
+    double* at_code,        # OUT (m,): gradient / factor of the true class
 ) noexcept nogil:
-    cdef double inverse[MAX_GROUP]
-    cdef double not_top[MAX_GROUP]
     cdef double total[MAX_GROUP]
-    cdef double p
+    cdef double inverse[MAX_GROUP]
+    cdef double weight[MAX_GROUP]
+    cdef double x, target
+    cdef uint64_t tiny = 0
     cdef Py_ssize_t i, j
     for i in range(g):
-        inverse[i] = 1.0 / (1.0 + rest[i])
-        not_top[i] = rest[i] * inverse[i]
-        total[i] = 1.0
+        total[i] = most[i] + rest[i]
+        inverse[i] = 1.0 / total[i]
+        factor[i] = inverse[i] * scale[i]
+        weight[i] = 1.0
+        tiny |= to_bits(factor[i]) - to_bits(MIN_SCALE)
     if t != NULL:
         for i in range(g):
-            total[i] = 0.0
+            weight[i] = 0.0
         for j in range(k):
             for i in range(g):
-                total[i] += t[j * g + i]
+                weight[i] += t[j * g + i]
     if hessian != NULL:
         for j in range(k):
             for i in range(g):
-                p = e[j * g + i] * inverse[i]
-                hessian[j * g + i] = scaled(
-                    p * total[i] * choose(
-                        sign_mask(e[j * g + i] - 1.0), 1.0 - p, not_top[i]
-                    ),
-                    scale[i] * hessian_factor,
+                x = e[j * g + i]
+                hessian[j * g + i] = x * (
+                    others(x, most[i], rest[i], total[i])
+                    * (inverse[i] * weight[i] * hessian_factor)
                 )
-    for i in range(m if t == NULL else 0):
-        # p - 1 of the likeliest class is minus the sum of the others.
-        j = code[i] * g + i
-        p = e[j] * inverse[i]
-        total[i] = p - 1.0 if e[j] < 1.0 else -not_top[i]
-    for j in range(k):
+    if t == NULL:
+        for i in range(m):
+            # p - 1 is minus the sum of the others.
+            x = e[code[i] * g + i]
+            at_code[i] = 0.0 - others(x, most[i], rest[i], total[i])
+    else:
+        for j in range(k):
+            for i in range(g):
+                # weight p - t, without the cancellation where both are near 1.
+                x = e[j * g + i]
+                target = t[j * g + i]
+                e[j * g + i] = x * (weight[i] - target) - target * others(
+                    x, most[i], rest[i], total[i]
+                )
+    if tiny >> 63:
+        # A factor that is not normal, or will not be: shift it by 2^128.
         for i in range(g):
-            p = e[j * g + i] * inverse[i]
-            if t != NULL:
-                # total p - t, without the cancellation where both are near 1.
-                p = p * (total[i] - t[j * g + i]) - t[j * g + i] * choose(
-                    sign_mask(e[j * g + i] - 1.0), 1.0 - p, not_top[i]
-                )
-            e[j * g + i] = scaled(p, scale[i])
-    for i in range(m if t == NULL else 0):
-        e[code[i] * g + i] = scaled(total[i], scale[i])
+            if factor[i] < MIN_SCALE:
+                factor[i] = (inverse[i] * 2.0**128) * scale[i]
+                if i < m:
+                    at_code[i] *= 2.0**-128
+                for j in range(k):
+                    e[j * g + i] *= 2.0**-128
+                    if hessian != NULL:
+                        hessian[j * g + i] *= 2.0**-128
 
 
-cdef inline double scaled(double x, double scale) noexcept nogil:
-    # A weight of zero silences even an infinite derivative.
-    cdef uint64_t zero = 0 - <uint64_t>(scale == 0)
-    return choose(zero, 0.0, x * scale)
+cdef inline void store_columns(
+    const double* columns,  # IN  (k, g)
+    const double* factor,   # IN  (g,)
+    Py_ssize_t m,
+    Py_ssize_t k,
+    Py_ssize_t g,
+    const Py_ssize_t* code,  # IN  (m,), or NULL
+    const double* at_code,  # IN  (m,): what replaces column code[i]
+    char* out,              # OUT rows `first` to `first + m` of (.., k)
+    int kind,
+    Py_ssize_t first,
+) noexcept nogil:
+    cdef double* wide = <double*>out + first * k
+    cdef float* narrow = <float*>out + first * k
+    cdef Py_ssize_t i
+    if kind == FLOAT64:
+        from_columns(columns, factor, m, k, g, wide)
+        for i in range(m if code != NULL else 0):
+            wide[i * k + code[i]] = at_code[i] * factor[i]
+    else:
+        from_columns(columns, factor, m, k, g, narrow)
+        for i in range(m if code != NULL else 0):
+            narrow[i * k + code[i]] = <float>(at_code[i] * factor[i])
 
 
 cdef inline int multiclass_logits(
@@ -469,8 +506,11 @@ cdef inline int multiclass_logits(
 ) noexcept nogil:
     cdef Py_ssize_t code[MAX_GROUP]
     cdef double top[MAX_GROUP]
+    cdef double most[MAX_GROUP]
     cdef double rest[MAX_GROUP]
     cdef double scale[MAX_GROUP]
+    cdef double factor[MAX_GROUP]
+    cdef double at_code[MAX_GROUP]
     cdef Py_ssize_t i, j, m, k = task.n_columns, g = task.group, start = 0
     cdef bint targets = soft or task.target_offset != 0
     cdef double* e = scratch
@@ -493,12 +533,14 @@ cdef inline int multiclass_logits(
             to_columns(hessian, m, k, g, t)
         to_columns(rows, m, k, g, e)
         if softmax_group(
-            e, k, g, top, rest, <const char*>rows, out, first + start, sizeof(proba_t)
+            e, k, g, top, most, rest, <const char*>rows, out, first + start,
+            sizeof(proba_t),
         ) >> 63:
             return _BAD_SCORE
         for i in range(m):
-            excess[start + i] = rest[i]
-            if targets:
+            excess[start + i] = rest[i] / most[i]
+        if targets:
+            for i in range(m):
                 loss = 0
                 total = 0
                 for j in range(k):
@@ -506,8 +548,10 @@ cdef inline int multiclass_logits(
                         loss += t[j * g + i] * distance(top[i], rows[i * k + j])
                         total += t[j * g + i]
                 # The targets' sum is 1 within a tolerance; the loss knows it exactly.
-                linear[start + i] = loss + (total - 1.0) * log_excess(rest[i])
-            else:
+                loss += (total - 1.0) * log_excess(excess[start + i])
+                linear[start + i] = loss
+        else:
+            for i in range(m):
                 linear[start + i] = distance(top[i], rows[i * k + code[i]])
         if out.gradient != NULL:
             for i in range(g):
@@ -515,15 +559,18 @@ cdef inline int multiclass_logits(
             for i in range(m if w != NULL else 0):
                 scale[i] *= w[start + i]
             softmax_derivatives(
-                e, k, g, m, rest, code, t if targets else NULL, scale,
+                e, k, g, m, most, rest, code, t if targets else NULL, scale,
                 task.hessian_factor, hessian if out.hessian != NULL else NULL,
+                factor, at_code,
             )
-            from_columns(
-                e, m, k, g, out.gradient, out.gradient_kind, first + start
+            store_columns(
+                e, factor, m, k, g, NULL if targets else code, at_code,
+                out.gradient, out.gradient_kind, first + start,
             )
             if out.hessian != NULL:
-                from_columns(
-                    hessian, m, k, g, out.hessian, out.hessian_kind, first + start
+                store_columns(
+                    hessian, factor, m, k, g, NULL, NULL,
+                    out.hessian, out.hessian_kind, first + start,
                 )
         start += m
     return 0
@@ -579,7 +626,10 @@ cdef inline int multiclass_probas(
                     second[i * k + j] = x * total * total
             linear[start + i] = 0.0 - loss
         if out.gradient != NULL:
-            store_rows(out, first + start, m, k, w, start, task, g, second)
+            store_rows(
+                out, first + start, m, k, NULL if w == NULL else w + start, task, g,
+                second,
+            )
         start += m
     return sums
 
@@ -624,7 +674,9 @@ cdef inline int hard_probas(
             inverse = clipped_inverse(q[start + i], task)
             g[j] = -inverse
             second[j] = inverse * inverse
-        store_rows(out, first + start, m, k, w, start, task, g, second)
+        store_rows(
+            out, first + start, m, k, NULL if w == NULL else w + start, task, g, second
+        )
         start += m
     return status
 
@@ -639,20 +691,21 @@ cdef inline int check_scores(
     int64_t* n_ones,
 ) noexcept nogil:
     # Everything that can be wrong with logits and their labels, and nothing else.
-    cdef Py_ssize_t code[TILE]
-    cdef Py_ssize_t i, k = task.n_columns
+    cdef Py_ssize_t code[MAX_GROUP]
+    cdef Py_ssize_t i, m, k = task.n_columns, start = 0
     cdef uint64_t score = 0
     cdef int status = 0
     for i in range(n * k):
         score |= is_nan(z[i])
     if k == 1:
         status = check_targets(y, n, task.soft, n_ones)
-    else:
-        for i in range(n):
-            status |= rows_of_targets(
-                y + i * (k if task.soft else 1), 1, task, task.soft, seen, code,
-                scratch if task.soft else NULL,
-            )
+    while k > 1 and start < n:
+        m = task.group if n - start > task.group else n - start
+        status |= rows_of_targets(
+            y + start * (k if task.soft else 1), m, task, task.soft, seen, code,
+            scratch if task.soft else NULL,
+        )
+        start += m
     return status | (_BAD_SCORE if score >> 63 else 0)
 
 
@@ -661,61 +714,57 @@ cdef inline void store_rows(
     Py_ssize_t first,       # row of out
     Py_ssize_t n,
     Py_ssize_t k,
-    const double* w,        # IN  or NULL
-    Py_ssize_t start,       # row of w
+    const double* w,        # IN  (n,) or NULL
     const Task* task,
-    double* gradient,       # IN (n, k), destroyed
-    double* hessian,        # IN (n, k), destroyed
+    const double* gradient,  # IN  (n, k)
+    const double* hessian,  # IN  (n, k)
 ) noexcept nogil:
     cdef double scale = task.scale
-    store_scaled(
-        out.gradient, out.gradient_kind, first, gradient, n, k, w, start, scale
-    )
-    if out.hessian != NULL:
-        scale *= task.hessian_factor
-        store_scaled(
-            out.hessian, out.hessian_kind, first, hessian, n, k, w, start, scale
-        )
+    cdef double* wide = <double*>out.gradient + first * k
+    cdef float* narrow = <float*>out.gradient + first * k
+    if out.gradient_kind == FLOAT64:
+        store_as(wide, gradient, n, k, w, scale)
+    else:
+        store_as(narrow, gradient, n, k, w, scale)
+    if out.hessian == NULL:
+        return
+    scale *= task.hessian_factor
+    wide = <double*>out.hessian + first * k
+    narrow = <float*>out.hessian + first * k
+    if out.hessian_kind == FLOAT64:
+        store_as(wide, hessian, n, k, w, scale)
+    else:
+        store_as(narrow, hessian, n, k, w, scale)
 
 
 cdef inline Py_ssize_t size_of(int kind) noexcept nogil:
     return 4 if kind == FLOAT32 else 8
 
 
-cdef inline void store_scaled(
-    char* out,              # OUT rows `first` to `first + n` of (.., k)
-    int kind,
-    Py_ssize_t first,
-    double* x,              # IN  (n, k), destroyed
+cdef inline void store_as(
+    proba_t* out,           # OUT (n, k)
+    const double* x,        # IN  (n, k)
     Py_ssize_t n,
     Py_ssize_t k,
-    const double* w,        # IN  or NULL
-    Py_ssize_t start,       # row of w
+    const double* w,        # IN  (n,) or NULL
     double scale,
 ) noexcept nogil:
     cdef Py_ssize_t i, j
-    cdef double s
-    cdef double* wide = <double*>out + first * k
-    cdef float* narrow = <float*>out + first * k
     if w == NULL:
-        if scale != 1.0:
-            for i in range(n * k):
-                x[i] *= scale
+        for i in range(n * k):
+            out[i] = <proba_t>(x[i] * scale)
     elif k == 1:
-        # A weight of zero silences even an infinite derivative.
         for i in range(n):
-            x[i] = x[i] * (w[start + i] * scale) if w[start + i] != 0 else 0.0
+            out[i] = <proba_t>scaled(x[i], w[i] * scale)
     else:
         for i in range(n):
-            s = w[start + i] * scale
             for j in range(k):
-                x[i * k + j] = x[i * k + j] * s if s != 0 else 0.0
-    if kind == FLOAT64:
-        for i in range(n * k):
-            wide[i] = x[i]
-    else:
-        for i in range(n * k):
-            narrow[i] = <float>x[i]
+                out[i * k + j] = <proba_t>scaled(x[i * k + j], w[i] * scale)
+
+
+cdef inline double scaled(double x, double scale) noexcept nogil:
+    # A weight of zero silences even an infinite derivative.
+    return choose(0 - <uint64_t>(scale == 0), 0.0, x * scale)
 
 
 cdef void score_block(
@@ -741,6 +790,8 @@ cdef void score_block(
     cdef Py_ssize_t step = k if task.soft else 1
     cdef bint derive = out.gradient != NULL
     cdef bint soft = task.soft
+    cdef bint targets = soft or task.target_offset != 0
+    cdef bint plain = not (targets or task.from_logits)  # the loss is that of block()
     cdef const double* weights
     cdef int status
     start(part)
@@ -748,10 +799,6 @@ cdef void score_block(
     while first < n:
         m = TILE if n - first > TILE else n - first
         weights = NULL if w == NULL else w + first
-        if not task.from_logits:
-            for i in range(m):
-                factor[i] = 1.0
-                linear[i] = 0.0
         if task.check_only and (task.from_logits or not soft):
             if task.from_logits:
                 status = check_scores(
@@ -769,11 +816,15 @@ cdef void score_block(
                 return
             first += m
             continue
+        if not task.from_logits:
+            for i in range(m):
+                factor[i] = 1.0
+                linear[i] = 0.0
         if k == 1:
             # What is written is read first, by the memory: fetch that ahead too.
             fetch_ahead(out.gradient, first_out + first, m, size_of(out.gradient_kind))
             fetch_ahead(out.hessian, first_out + first, m, size_of(out.hessian_kind))
-            if task.from_logits and (soft or task.target_offset != 0):
+            if task.from_logits and targets:
                 status = soft_logits(
                     y + first, p + first, m, task, factor, linear, gradient, hessian,
                     &part.n_ones,
@@ -784,7 +835,7 @@ cdef void score_block(
                 )
                 if derive:
                     hard_derivatives(y + first, margin, factor, m, gradient, hessian)
-            elif soft or task.target_offset != 0:
+            elif targets:
                 status = binary_probas(
                     y + first, p + first, m, task, soft, linear,
                     gradient if derive else NULL, hessian, &part.n_ones,
@@ -796,14 +847,14 @@ cdef void score_block(
                 )
             if derive and not status:
                 store_rows(
-                    out, first_out + first, m, 1, weights, 0, task, gradient, hessian
+                    out, first_out + first, m, 1, weights, task, gradient, hessian
                 )
         elif task.from_logits:
             status = multiclass_logits(
                 y + first * step, p + first * k, m, task, soft, out,
                 first_out + first, weights, scratch, seen, factor, linear,
             )
-        elif not (soft or task.target_offset != 0):
+        elif plain:
             status = hard_probas(
                 y + first, p + first * k, m, task, out, first_out + first, weights,
                 scratch, seen, factor, NULL, NULL, &part.n_ones,
@@ -819,17 +870,21 @@ cdef void score_block(
         for i in range(m, TILE):
             factor[i] = 0.0 if task.from_logits else 1.0
             linear[i] = 0.0
+        if plain and w != NULL and out.rows == NULL:
+            add_tile(factor, weights, m, task, part)
+            first += m
+            continue
         if not task.use_product:
             # Tiny clipped probabilities, or none: no product of them is normal.
             for i in range(m):
                 linear[i] -= log_any(factor[i])
                 factor[i] = 1.0
         if (out.rows != NULL or w != NULL) and task.from_logits:
-            for i in range(TILE):
-                linear[i] += log_excess(factor[i])
+            add_log_excesses(factor, linear)
         elif out.rows != NULL or w != NULL:
+            logs(factor, TILE, factor)
             for i in range(TILE):
-                linear[i] -= log_normal(factor[i])
+                linear[i] -= factor[i]
         if out.rows != NULL:
             for i in range(m):
                 out.rows[first_out + first + i] = linear[i]

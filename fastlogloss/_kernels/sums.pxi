@@ -117,16 +117,56 @@ cdef inline double tree_sum(double* x, Py_ssize_t n) noexcept nogil:
     return (x[0] + x[2]) + (x[1] + x[3])
 
 
-cdef inline void weigh_strip(
-    const double* q,        # IN  (HALF_TILE + STRIP,)
-    const double* w,        # IN  (HALF_TILE + STRIP,)
-    double* term,           # OUT (STRIP,): w log q of rows i and HALF_TILE + i
-    double* weight,         # OUT (STRIP,)
+cdef inline uint64_t add_weights(
+    const double* w,        # IN  (n,)
+    Py_ssize_t n,
+    double* total,          # IN/OUT
+    double* tail,           # IN/OUT
 ) noexcept nogil:
-    cdef Py_ssize_t i, j = HALF_TILE
-    for i in range(STRIP):
-        term[i] = log_normal(q[i]) * w[i] + log_normal(q[j + i]) * w[j + i]
-        weight[i] = w[i] + w[j + i]
+    # Returns bit 63 set if there is a weight whose sign is.
+    cdef double x[HALF_TILE]
+    cdef uint64_t signs = 0
+    cdef Py_ssize_t i, j
+    for j in range(n // TILE):
+        fetch_ahead(<const char*>w, j * TILE, TILE, sizeof(double))
+        for i in range(HALF_TILE):
+            x[i] = w[j * TILE + i] + w[j * TILE + HALF_TILE + i]
+            signs |= to_bits(w[j * TILE + i]) | to_bits(w[j * TILE + HALF_TILE + i])
+        add_compensated(total, tail, tree_sum(x, HALF_TILE))
+    for i in range(n // TILE * TILE, n):
+        signs |= to_bits(w[i])
+        add_compensated(total, tail, w[i])
+    return signs
+
+
+cdef inline void logs(
+    const double* x,        # IN  (n,), positive normal numbers
+    Py_ssize_t n,
+    double* out,            # OUT (n,), n <= TILE
+) noexcept nogil:
+    cdef double e[TILE]
+    cdef double f[TILE]
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = start_log(x[i], e + i, f + i)
+    for i in range(n):
+        out[i] = log_rest(out[i], f[i])
+    for i in range(n):
+        out[i] = finish_log(e[i], f[i], out[i])
+
+
+cdef inline void add_log_excesses(
+    const double* x,        # IN  (TILE,), not negative
+    double* total,          # IN/OUT (TILE,): log(1 + x) is added
+) noexcept nogil:
+    cdef double h[TILE]
+    cdef double log_h[TILE]
+    cdef Py_ssize_t i
+    for i in range(TILE):
+        h[i] = 1.0 + x[i]
+    logs(h, TILE, log_h)
+    for i in range(TILE):
+        total[i] += log_h[i] + sum_error(1.0, x[i], h[i]) / h[i]
 
 
 cdef inline double silent_log(double q, double w) noexcept nogil:
@@ -142,7 +182,7 @@ cdef inline void add_tile(
     Partial* part,          # IN/OUT
 ) noexcept nogil:
     cdef double padded[TILE]
-    cdef double term[HALF_TILE]
+    cdef double term[TILE]
     cdef double weight[HALF_TILE]
     cdef Py_ssize_t i, j = HALF_TILE
     if w == NULL or n < TILE:
@@ -152,14 +192,16 @@ cdef inline void add_tile(
             padded[i] = 0.0
         w = padded
     if task.use_product:
-        for i in range(HALF_TILE // 32):
-            fetch_ahead(<const char*>w, 2 * i * STRIP, 2 * STRIP, sizeof(double))
-            j = i * STRIP
-            weigh_strip(q + j, w + j, term + j, weight + j)
+        for i in range(TILE // STRIP):
+            fetch_ahead(<const char*>w, i * STRIP, STRIP, sizeof(double))
+            logs(q + i * STRIP, STRIP, term + i * STRIP)
+        for i in range(HALF_TILE):
+            term[i] = term[i] * w[i] + term[j + i] * w[j + i]
     else:
         for i in range(HALF_TILE):
             term[i] = silent_log(q[i], w[i]) + silent_log(q[j + i], w[j + i])
-            weight[i] = w[i] + w[j + i]
+    for i in range(HALF_TILE):
+        weight[i] = w[i] + w[j + i]
     add_compensated(&part.loss, &part.loss_tail, -tree_sum(term, HALF_TILE))
     add_compensated(&part.weight, &part.weight_tail, tree_sum(weight, HALF_TILE))
 
@@ -191,8 +233,9 @@ cdef inline void write_rows(
 ) noexcept nogil:
     cdef Py_ssize_t i
     if task.use_product:
+        logs(q, n, out)
         for i in range(n):
-            out[i] = 0.0 - log_normal(q[i])
+            out[i] = 0.0 - out[i]
     else:
         for i in range(n):
             out[i] = 0.0 - log_any(q[i])
