@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from arrays import SHORT_LENGTHS, random_case
+from arrays import CONFIDENCES, SHORT_LENGTHS, confident_case, random_case
 
 import fastlogloss._kernels
 from fastlogloss import _reference
@@ -384,3 +384,93 @@ class TestMeanLike:
             (y, np.stack([z, z], 1), None),
         ):
             assert loops.mean_like(like, labels, scores, weights) is None
+
+
+class TestManyLike:
+    def many(self, loops, like, y, scores, w=None, n_threads=1):
+        losses = np.empty(len(scores))
+        return loops.many_like(like, y, scores, w, losses, n_threads), losses
+
+    def one_by_one(self, loops, make, y, scores, w=None):
+        losses = []
+        for score in scores:
+            state = make()
+            assert state.add(y, score, w)
+            losses.append(state.loss / state.weight)
+        return losses
+
+    @pytest.mark.parametrize("n_columns", [1, 2, 5])
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize(
+        "from_logits", [True, False], ids=["logits", "probabilities"]
+    )
+    def test_equals_states(self, loops, n_threads, n_columns, kind, from_logits):
+        def make():
+            return new_state(loops, n_columns, kind, from_logits)
+
+        rows = make().block_rows
+        for n in (1, 257, rows - 1, rows, rows + 1, 2 * rows + 255):
+            y, p, w = scores_case(n, n_columns, kind, from_logits)[:3]
+            scores = np.stack([p, p[::-1], p])
+            for weights in (None, w):
+                done, losses = self.many(loops, make(), y, scores, weights, n_threads)
+                assert done
+                expected = self.one_by_one(loops, make, y, scores, weights)
+                assert losses.tolist() == expected
+
+    @pytest.mark.parametrize("kind", CONFIDENCES)
+    @pytest.mark.parametrize("dtype", ["uint8", "int64", "float64"])
+    @pytest.mark.parametrize("low", [EPS, 1e-300])
+    def test_clip(self, loops, n_threads, kind, dtype, low):
+        y, p = confident_case(kind, 9000)
+        if low < EPS and kind == "saturated":  # a loss of 690 from every second row
+            p = np.abs(p - EPS)
+        scores = np.stack([p, 1 - p, np.full(9000, 0.5), p[::-1]])
+
+        def make():
+            return new_state(loops, 1, from_logits=False, low=low)
+
+        done, losses = self.many(
+            loops, make(), y.astype(dtype), scores, None, n_threads
+        )
+        assert done
+        assert losses.tolist() == self.one_by_one(loops, make, y, scores)
+
+    @pytest.mark.parametrize("n_models", [1, 2, 9, 3000])
+    def test_any_number(self, loops, n_threads, n_models, rng):
+        scores, y = rng.random((n_models, 5)), np.array([0, 1, 1, 0, 1])
+
+        def make():
+            return new_state(loops, 1, from_logits=False)
+
+        done, losses = self.many(loops, make(), y, scores, None, n_threads)
+        assert done
+        assert losses.tolist() == self.one_by_one(loops, make, y, scores)
+
+    @pytest.mark.parametrize("n", [5, 9000])
+    def test_leaves_the_rest_to_others(self, loops, n_threads, n):
+        y, p, w = scores_case(n, 1, "labels", False)[:3]
+        scores, like = np.stack([p] * 10), new_state(loops, 1, from_logits=False)
+        for row in (0, n // 2, n - 1):
+            for bad in (np.nan, -0.5, 1.5, np.inf, -np.inf):
+                wrong = scores.copy()
+                wrong[7, row] = bad
+                assert not self.many(loops, like, y, wrong, None, n_threads)[0]
+            for bad in (2, -1):
+                labels = y.copy()
+                labels[row] = bad
+                assert not self.many(loops, like, labels, scores, None, n_threads)[0]
+        for labels, stack, weights in (
+            (y[:-1], scores, None),
+            (y.astype("f4"), scores, None),
+            (y, scores[:, ::-1], None),
+            (y, scores[:, :, None], None),
+            (y, scores[:0], None),
+            (y[:0], scores[:, :0], None),
+            (y, scores, w[:-1]),
+            (y, scores, w.astype("f4")),
+        ):
+            assert not self.many(loops, like, labels, stack, weights, n_threads)[0]
+        narrow = np.empty(len(scores), "f4")
+        assert not loops.many_like(like, y, scores, None, narrow, n_threads)
+        assert not loops.many_like(like, y, scores, None, np.empty(3), n_threads)

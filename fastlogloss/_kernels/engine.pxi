@@ -43,6 +43,82 @@ cdef void block(
     fold_lanes(h, l, part)
 
 
+cdef inline int complement(
+    const label_t* y,       # IN  (n,)
+    Py_ssize_t n,
+    double* other,          # OUT (n,): 1 - y
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef uint64_t bad = 0
+    for i in range(n):
+        bad |= bad_target(y[i], False)
+        other[i] = 1.0 - <double>y[i]
+    return exact_targets(y, n, False) if bad else 0
+
+
+cdef inline uint64_t multiply_strip(
+    const double* other,    # IN  (HALF_TILE + STRIP,)
+    const double* p,        # IN  (HALF_TILE + STRIP,)
+    const Task* task,
+    double* q,              # OUT (STRIP,): products of q of rows i and HALF_TILE + i
+    double* l,              # OUT (STRIP,)
+) noexcept nogil:
+    # Returns bit 63 set if some p may need a clip, or may be wrong.
+    cdef Py_ssize_t i, j = HALF_TILE
+    cdef uint64_t low = task.inner_low, high = task.inner_high, saturated = 0
+    cdef double a, b, c
+    for i in range(STRIP):
+        saturated |= outside(p[i], low, high) | outside(p[j + i], low, high)
+        a = absolute(other[i] - p[i])
+        b = absolute(other[j + i] - p[j + i])
+        c = a * b
+        l[i] = product_error(a, b, c)
+        q[i] = c
+    return saturated
+
+
+cdef void plain_block(
+    const double* other,    # IN  (n,): 1 - y, of labels that have been looked at
+    const double* p,        # IN  (n,)
+    Py_ssize_t n,
+    const Task* task,
+    Partial* part,          # OUT
+) noexcept nogil:
+    # What block() does with one column, product and no weights.
+    cdef double q[TILE]
+    cdef double l[HALF_TILE]
+    cdef double lane_h[2 * LANES]
+    cdef double lane_l[2 * LANES]
+    cdef Py_ssize_t i, j, m
+    cdef Checks checks
+    start(part)
+    start_lanes(lane_h, lane_l)
+    start_checks(&checks)
+    while n > 0:
+        m = min(n, <Py_ssize_t>TILE)
+        checks.saturated = 0
+        for j in range(HALF_TILE // STRIP if m == TILE else 0):
+            fetch_ahead(<const char*>p, 2 * j * STRIP, 2 * STRIP, sizeof(double))
+            i = j * STRIP
+            checks.saturated |= multiply_strip(other + i, p + i, task, q + i, l + i)
+        if m == TILE and not checks.saturated >> 63:
+            part.exponent += multiply_pairs(q, l, lane_h, lane_l)
+        else:
+            for i in range(m):
+                q[i] = absolute(other[i] - p[i])
+                checks.saturated |= outside(p[i], task.inner_low, task.inner_high)
+            for i in range(m, TILE):
+                q[i] = 1.0
+            part.status |= finish_checks(p, m, m, task, &checks, True, q)
+            if part.status:
+                return
+            part.exponent += multiply_plain_tile(q, lane_h, lane_l)
+        other += m
+        p += m
+        n -= m
+    fold_lanes(lane_h, lane_l, part)
+
+
 cdef void merge(Partial* total, const Partial* part) noexcept nogil:
     # total <- total then part: in order, since rounding does not commute.
     cdef double h[2]
@@ -77,81 +153,100 @@ cdef struct Span:
     int n_threads
 
 
-cdef void run_typed(
+cdef void block_typed(
     const label_t* y,
     const proba_t* p,
+    const Span* span,
+    const Task* task,
+    Py_ssize_t b,           # number of the block
+    Partial* part,          # OUT
+    uint8_t* seen,          # IN/OUT (n_columns,)
+    double* scratch,        # (scratch_size(),)
+) noexcept nogil:
+    cdef Py_ssize_t first = b * span.block_rows, k = task.n_columns
+    cdef Py_ssize_t n = min(span.block_rows, span.n - first)
+    cdef const double* w = NULL if span.w == NULL else span.w + first
+    y += first * (k if task.soft else 1)
+    p += first * k
+    first += span.first
+    if task.general:
+        score_block(y, p, w, n, task, part, seen, scratch, &span.out, first)
+    elif span.out.rows == NULL:
+        block(y, p, w, n, task, part, seen, NULL)
+    else:
+        block(y, p, w, n, task, part, seen, span.out.rows + first)
+
+
+cdef void block_of_labels(
+    const proba_t* p,
+    const Span* span,
+    const Task* task,
+    Py_ssize_t b,
+    Partial* part,
+    uint8_t* seen,
+    double* scratch,
+) noexcept nogil:
+    if span.label_kind == FLOAT64:
+        block_typed(<const double*>span.y, p, span, task, b, part, seen, scratch)
+    elif span.label_kind == INT64:
+        block_typed(<const int64_t*>span.y, p, span, task, b, part, seen, scratch)
+    else:
+        block_typed(<const uint8_t*>span.y, p, span, task, b, part, seen, scratch)
+
+
+cdef void run_block(
+    const Span* span,
+    const Task* task,
+    Py_ssize_t b,
+    Partial* part,
+    uint8_t* seen,
+    double* scratch,
+) noexcept nogil:
+    if span.proba_kind == FLOAT64:
+        block_of_labels(<const double*>span.p, span, task, b, part, seen, scratch)
+    else:
+        block_of_labels(<const float*>span.p, span, task, b, part, seen, scratch)
+
+
+cdef void run(
     const Span* span,
     const Task* task,
     Partial* parts,         # OUT (n_blocks,)
     uint8_t* seen,          # IN/OUT (n_threads, n_columns)
     double* scratch,        # (n_threads, scratch_size())
 ) noexcept nogil:
-    cdef Py_ssize_t b, k = task.n_columns, rows = span.block_rows, n = span.n
-    cdef Py_ssize_t step = k if task.soft else 1
+    cdef Py_ssize_t b, k = task.n_columns
     for b in prange(
-        (n + rows - 1) // rows,
+        n_blocks(span),
         schedule="static",
         num_threads=span.n_threads,
         use_threads_if=span.n_threads > 1,
     ):
-        if task.general:
-            score_block(
-                y + b * rows * step,
-                p + b * rows * k,
-                NULL if span.w == NULL else span.w + b * rows,
-                rows if n - b * rows > rows else n - b * rows,
-                task,
-                parts + b,
-                seen + threadid() * k,
-                scratch + threadid() * scratch_size(k),
-                &span.out,
-                span.first + b * rows,
-            )
-        else:
-            block(
-                y + b * rows,
-                p + b * rows * k,
-                NULL if span.w == NULL else span.w + b * rows,
-                rows if n - b * rows > rows else n - b * rows,
-                task,
-                parts + b,
-                seen + threadid() * k,
-                NULL if span.out.rows == NULL
-                else span.out.rows + span.first + b * rows,
-            )
+        run_block(
+            span,
+            task,
+            b,
+            parts + b,
+            seen + threadid() * k,
+            scratch + threadid() * scratch_size(k),
+        )
+
+
+cdef inline Py_ssize_t n_blocks(const Span* span) noexcept nogil:
+    return (span.n + span.block_rows - 1) // span.block_rows
 
 
 cdef inline Py_ssize_t scratch_size(Py_ssize_t n_columns) noexcept nogil:
     return 3 * n_columns * group_rows(n_columns)
 
 
+cdef inline bint needs_scratch(const Task* task) noexcept nogil:
+    # Rows of more than one column are worked on in buffers of their width.
+    return task.general and task.n_columns > 1
+
+
 cdef inline Py_ssize_t group_rows(Py_ssize_t n_columns) noexcept nogil:
     return max(8, min(<Py_ssize_t>MAX_GROUP, GROUP_VALUES // n_columns // 8 * 8))
-
-
-cdef void run_labels(
-    const proba_t* p,
-    const Span* span,
-    const Task* task,
-    Partial* parts,
-    uint8_t* seen,
-    double* scratch,
-) noexcept nogil:
-    if span.label_kind == FLOAT64:
-        run_typed(<const double*>span.y, p, span, task, parts, seen, scratch)
-    elif span.label_kind == INT64:
-        run_typed(<const int64_t*>span.y, p, span, task, parts, seen, scratch)
-    else:
-        run_typed(<const uint8_t*>span.y, p, span, task, parts, seen, scratch)
-
-
-cdef void run(
-    const Span* span, const Task* task, Partial* parts, uint8_t* seen, double* scratch
-) noexcept nogil:
-    if span.proba_kind == FLOAT64:
-        run_labels(<const double*>span.p, span, task, parts, seen, scratch)
-    else:
-        run_labels(<const float*>span.p, span, task, parts, seen, scratch)
 
 
 cdef void skip(Span* span, Py_ssize_t n, const Task* task) noexcept nogil:
@@ -161,6 +256,67 @@ cdef void skip(Span* span, Py_ssize_t n, const Task* task) noexcept nogil:
     if span.w != NULL:
         span.w += n
     span.first += n
+
+
+cdef void start_task(
+    Task* task, Py_ssize_t n_columns, double low, double high, double tolerance
+) noexcept nogil:
+    # Twice as far from the ends as the clip, so that it holds for 1 - p too, however
+    # 1 - p is rounded, and never so close to 1 that 1 - p can be 0. Where nothing is
+    # left between, one half still is: outside() needs low <= high.
+    cdef double inner = min(2.0 * low, 0.5)
+    memset(task, 0, sizeof(Task))
+    task.n_columns = n_columns
+    task.low = low
+    task.high = high
+    task.inner_low = to_bits(inner)
+    task.inner_high = to_bits(1.0 - max(inner, 2.0**-52))
+    # A probability on the edge is clipped; where nothing can be, there is no edge.
+    task.flat_low = low if low > 0 else -1.0
+    task.flat_high = high if high < 1 else 2.0
+    task.tolerance = tolerance
+    task.use_product = low >= MIN_FACTOR
+    task.target_slope = 1.0
+    task.group = group_rows(n_columns)
+    task.general = False
+
+
+cdef inline bint is_general(const Task* task) noexcept nogil:
+    return task.from_logits or task.soft or task.target_offset != 0
+
+
+cdef inline Py_ssize_t block_rows(const Task* task) noexcept nogil:
+    # At least two columns' worth, so that (n,) and (n, 2) are cut alike.
+    cdef Py_ssize_t columns = max(task.n_columns, 2)
+    return max(BLOCK_VALUES // columns // TILE, 1) * TILE
+
+
+cdef double loss_of(const Partial* total, const Task* task) noexcept nogil:
+    cdef double h = total.h + total.l
+    cdef double l = total.l - (h - total.h)
+    cdef double log_q = log_product(h, l, <double>total.exponent)
+    if not task.from_logits:
+        log_q = -log_q
+    return (total.loss + log_q) + total.loss_tail
+
+
+cdef Py_ssize_t count_seen(
+    const Partial* total,
+    const Task* task,
+    Py_ssize_t n_rows,
+    const uint8_t* seen,    # (n_threads, n_columns)
+    int n_threads,
+) noexcept nogil:
+    cdef Py_ssize_t i, j, k = task.n_columns, n = 0
+    cdef bint marked = task.from_logits or task.target_offset != 0
+    if k == 1 or (k == 2 and not marked):
+        return (total.n_ones > 0) + (total.n_ones < n_rows)
+    for j in range(k):
+        for i in range(n_threads):
+            if seen[i * k + j]:
+                n += 1
+                break
+    return n
 
 
 cpdef int max_threads() noexcept:
@@ -204,6 +360,45 @@ cdef bint _is_output(cnp.ndarray a, cnp.ndarray like) noexcept:
         if cnp.PyArray_DIM(a, i) != cnp.PyArray_DIM(like, i):
             return False
     return _proba_kind(a) >= 0
+
+
+cdef bint _is_vector(cnp.ndarray a, Py_ssize_t n) noexcept:
+    return (
+        _is_plain(a, 1)
+        and cnp.PyArray_TYPE(a) == cnp.NPY_DOUBLE
+        and cnp.PyArray_DIM(a, 0) == n
+    )
+
+
+cdef bint _read(
+    Span* span, const Task* task, cnp.ndarray y, cnp.ndarray p, cnp.ndarray w
+) noexcept:
+    # One block after the other, without outputs. False for arrays that cannot be read.
+    cdef Py_ssize_t k = task.n_columns, n
+    cdef int ndim = 1 if k == 1 else 2
+    if not (_is_plain(y, ndim if task.soft else 1) and _is_plain(p, ndim)):
+        return False
+    n = cnp.PyArray_DIM(y, 0)
+    if cnp.PyArray_DIM(p, 0) != n or (k > 1 and cnp.PyArray_DIM(p, 1) != k):
+        return False
+    if task.soft and k > 1 and cnp.PyArray_DIM(y, 1) != k:
+        return False
+    if w is not None and not _is_vector(w, n):
+        return False
+    memset(span, 0, sizeof(Span))
+    span.label_kind = _label_kind(y)
+    span.proba_kind = _proba_kind(p)
+    if span.label_kind < 0 or span.proba_kind < 0:
+        return False
+    if task.soft and span.label_kind != FLOAT64:
+        return False
+    span.y = cnp.PyArray_BYTES(y)
+    span.p = cnp.PyArray_BYTES(p)
+    span.w = NULL if w is None else <const double*>cnp.PyArray_DATA(w)
+    span.n = n
+    span.block_rows = block_rows(task)
+    span.n_threads = 1
+    return True
 
 
 @cython.final
@@ -257,27 +452,11 @@ cdef class LossState:
         self, Py_ssize_t n_columns, double low, double high, double tolerance
     ) except -1:
         free(self.seen)
-        memset(&self.task, 0, sizeof(Task))
         self.seen_rows = 1
         self.seen = <uint8_t*>calloc(n_columns, 1)
         if self.seen == NULL:
             raise MemoryError()
-        self.task.n_columns = n_columns
-        self.task.low = low
-        self.task.high = high
-        # Twice as far from the ends as the clip, so that it holds for 1 - p too,
-        # however 1 - p is rounded, and never so close to 1 that 1 - p can be 0. Where
-        # nothing is left between, one half still is: outside() needs low <= high.
-        cdef double inner = min(2.0 * low, 0.5)
-        self.task.inner_low = to_bits(inner)
-        self.task.inner_high = to_bits(1.0 - max(inner, 2.0**-52))
-        # A probability on the edge is clipped; where nothing can be, there is no edge.
-        self.task.flat_low = low if low > 0 else -1.0
-        self.task.flat_high = high if high < 1 else 2.0
-        self.task.tolerance = tolerance
-        self.task.use_product = low >= MIN_FACTOR
-        self.task.target_slope = 1.0
-        self.task.group = group_rows(n_columns)
+        start_task(&self.task, n_columns, low, high, tolerance)
         start(&self.total)
         self.n_rows = 0
         self.weighted = False
@@ -289,12 +468,7 @@ cdef class LossState:
     @property
     def block_rows(self):
         """Rows of a block; every call of `add` but the last takes a multiple of it."""
-        return self._block_rows()
-
-    cdef Py_ssize_t _block_rows(self) noexcept:
-        # At least two columns' worth, so that (n,) and (n, 2) are cut alike.
-        cdef Py_ssize_t columns = max(self.task.n_columns, 2)
-        return max(BLOCK_VALUES // columns // TILE, 1) * TILE
+        return block_rows(&self.task)
 
     def add(
         self,
@@ -319,41 +493,15 @@ cdef class LossState:
         receive derivatives, times ``scale``. With ``check_only`` all is validated but,
         except for soft targets of probabilities, nothing computed.
         """
-        cdef Py_ssize_t k = self.task.n_columns
-        cdef Py_ssize_t n
         cdef Span span
-        if k == 0:
+        if self.task.n_columns == 0:
             raise ValueError("a LossState without its parameters")
-        if not (
-            _is_plain(y, 2 if self.task.soft and k > 1 else 1)
-            and _is_plain(p, 1 if k == 1 else 2)
-        ):
+        if not _read(&span, &self.task, y, p, w):
             return False
-        n = cnp.PyArray_DIM(y, 0)
-        if cnp.PyArray_DIM(p, 0) != n or (k > 1 and cnp.PyArray_DIM(p, 1) != k):
-            return False
-        if self.task.soft and k > 1 and cnp.PyArray_DIM(y, 1) != k:
-            return False
-        if w is not None and not (
-            _is_plain(w, 1)
-            and cnp.PyArray_TYPE(w) == cnp.NPY_DOUBLE
-            and cnp.PyArray_DIM(w, 0) == n
-        ):
-            return False
-        if rows is not None and not (
-            _is_plain(rows, 1)
-            and cnp.PyArray_ISWRITEABLE(rows)
-            and cnp.PyArray_TYPE(rows) == cnp.NPY_DOUBLE
-            and cnp.PyArray_DIM(rows, 0) == n
-        ):
-            return False
-        memset(&span, 0, sizeof(Span))
-        span.label_kind = _label_kind(y)
-        span.proba_kind = _proba_kind(p)
-        if span.label_kind < 0 or span.proba_kind < 0:
-            return False
-        if self.task.soft and span.label_kind != FLOAT64:
-            return False
+        if rows is not None:
+            if not _is_vector(rows, span.n) or not cnp.PyArray_ISWRITEABLE(rows):
+                return False
+            span.out.rows = <double*>cnp.PyArray_DATA(rows)
         if gradient is not None:
             if not _is_output(gradient, p):
                 return False
@@ -365,26 +513,16 @@ cdef class LossState:
                 span.out.hessian = cnp.PyArray_BYTES(hessian)
                 span.out.hessian_kind = _proba_kind(hessian)
         self.task.general = (
-            self.task.from_logits
-            or self.task.soft
-            or self.task.target_offset != 0
-            or gradient is not None
-            or check_only
+            is_general(&self.task) or gradient is not None or check_only
         )
         self.task.scale = scale
         self.task.hessian_factor = hessian_factor
         self.task.check_only = check_only
-        if n == 0:
+        if span.n == 0:
             return True
-        span.y = cnp.PyArray_BYTES(y)
-        span.p = cnp.PyArray_BYTES(p)
-        span.w = NULL if w is None else <const double*>cnp.PyArray_DATA(w)
-        span.out.rows = NULL if rows is None else <double*>cnp.PyArray_DATA(rows)
-        span.n = n
-        span.block_rows = self._block_rows()
-        self.n_rows += n
+        self.n_rows += span.n
         self.weighted |= w is not None
-        if n <= span.block_rows:  # short work keeps the GIL: releasing it costs more
+        if span.n <= span.block_rows:  # short work keeps the GIL: releasing it costs more
             span.n_threads = 1
             self._add_block(&span)
         else:
@@ -400,9 +538,8 @@ cdef class LossState:
         return True
 
     cdef double* _scratch(self, int n_threads) except? NULL:
-        # Rows of more than one column are worked on in buffers of their width.
         cdef double* scratch
-        if not self.task.general or self.task.n_columns == 1:
+        if not needs_scratch(&self.task):
             return NULL
         scratch = <double*>malloc(
             n_threads * scratch_size(self.task.n_columns) * sizeof(double)
@@ -414,28 +551,28 @@ cdef class LossState:
     cdef int _add_block(self, const Span* span) except -1:
         cdef Partial part
         cdef double* scratch = self._scratch(1)
-        run(span, &self.task, &part, self.seen, scratch)
+        run_block(span, &self.task, 0, &part, self.seen, scratch)
         merge(&self.total, &part)
         free(scratch)
         return 0
 
     cdef int _add_blocks(self, Span* span, int n_threads) except -1:
         cdef Py_ssize_t rows = span.block_rows, n = span.n, b
-        cdef Py_ssize_t n_blocks = (n + rows - 1) // rows
+        cdef Py_ssize_t wave = min(n_blocks(span), <Py_ssize_t>WAVE)
         cdef Partial* parts = NULL
         cdef double* scratch = NULL
-        span.n_threads = max(1, min(n_threads, n_blocks))
+        span.n_threads = max(1, min(n_threads, wave))
         self._widen(span.n_threads)
         try:
             scratch = self._scratch(span.n_threads)
-            parts = <Partial*>malloc(min(n_blocks, <Py_ssize_t>WAVE) * sizeof(Partial))
+            parts = <Partial*>malloc(wave * sizeof(Partial))
             if parts == NULL:
                 raise MemoryError()
             while n > 0:
-                span.n = min(n, WAVE * rows)
+                span.n = min(n, wave * rows)
                 with nogil:
                     run(span, &self.task, parts, self.seen, scratch)
-                    for b in range((span.n + rows - 1) // rows):
+                    for b in range(n_blocks(span)):
                         merge(&self.total, parts + b)
                 PyErr_CheckSignals()
                 n -= span.n
@@ -466,15 +603,7 @@ cdef class LossState:
     @property
     def loss(self):
         """Sum of the losses (weighted, if weights were given), in nats."""
-        return self._loss()
-
-    cdef double _loss(self) noexcept:
-        cdef double h = self.total.h + self.total.l
-        cdef double l = self.total.l - (h - self.total.h)
-        cdef double log_q = log_product(h, l, <double>self.total.exponent)
-        if not self.task.from_logits:
-            log_q = -log_q
-        return (self.total.loss + log_q) + self.total.loss_tail
+        return loss_of(&self.total, &self.task)
 
     @property
     def weight(self):
@@ -486,19 +615,9 @@ cdef class LossState:
     @property
     def n_classes_seen(self):
         """Number of different labels among the rows."""
-        return self._n_classes_seen()
-
-    cdef Py_ssize_t _n_classes_seen(self) noexcept:
-        cdef Py_ssize_t i, j, k = self.task.n_columns, n = 0
-        cdef bint marked = self.task.from_logits or self.task.target_offset != 0
-        if k == 1 or (k == 2 and not marked):
-            return (self.total.n_ones > 0) + (self.total.n_ones < self.n_rows)
-        for j in range(k):
-            for i in range(self.seen_rows):
-                if self.seen[i * k + j]:
-                    n += 1
-                    break
-        return n
+        return count_seen(
+            &self.total, &self.task, self.n_rows, self.seen, self.seen_rows
+        )
 
 
 def sum_weights(cnp.ndarray w not None):
@@ -522,23 +641,15 @@ def mean_loss(y, p, double low, double tolerance):
     float64, that hold all their classes and nothing to clip, warn or stumble over.
     Everything here is also done, at length, by the callers of `LossState`.
     """
-    cdef LossState state
-    cdef Py_ssize_t n, k
+    cdef Task task
     if type(y) is not cnp.ndarray or type(p) is not cnp.ndarray:
         return None
-    k = cnp.PyArray_DIM(p, 1) if cnp.PyArray_NDIM(p) == 2 else 1
-    if cnp.PyArray_TYPE(p) != cnp.NPY_DOUBLE or k * cnp.PyArray_SIZE(y) > SHORT_VALUES:
+    cdef int ndim = cnp.PyArray_NDIM(p)
+    cdef Py_ssize_t k = cnp.PyArray_DIM(p, 1) if ndim == 2 else 1
+    if k < ndim:
         return None
-    if cnp.PyArray_NDIM(p) == 2 and k < 2:
-        return None
-    state = LossState.__new__(LossState)
-    state.start(k, low, 1.0 - low, tolerance)
-    if not state.add(y, p):
-        return None
-    n = state.n_rows
-    if state.total.status or state._n_classes_seen() != max(k, 2):
-        return None
-    return state._loss() / n
+    start_task(&task, k, low, 1.0 - low, tolerance)
+    return _short_mean(&task, y, p, None, True)
 
 
 def mean_like(LossState like, y, p, w):
@@ -547,20 +658,39 @@ def mean_like(LossState like, y, p, w):
     None, with nothing else done, unless the arrays are plain and short, and nothing
     is wrong with them or the probabilities float64 or logits.
     """
-    cdef LossState state
     if type(y) is not cnp.ndarray or type(p) is not cnp.ndarray:
         return None
-    if cnp.PyArray_TYPE(p) != cnp.NPY_DOUBLE or cnp.PyArray_SIZE(p) > SHORT_VALUES:
+    cdef Task task = like.task
+    task.general = is_general(&task)
+    return _short_mean(&task, y, p, w, False)
+
+
+cdef object _short_mean(
+    const Task* task, cnp.ndarray y, cnp.ndarray p, cnp.ndarray w, bint all_classes
+):
+    # One block, with the GIL: no object is made, nor a thread.
+    cdef Span span
+    cdef Partial part
+    cdef uint8_t seen[MAX_SHORT]
+    cdef double* scratch = NULL
+    cdef Py_ssize_t k = task.n_columns
+    if k > MAX_SHORT or cnp.PyArray_TYPE(p) != cnp.NPY_DOUBLE:
         return None
-    if cnp.PyArray_NDIM(p) != (1 if like.task.n_columns == 1 else 2):
+    if not _read(&span, task, y, p, w) or span.n == 0 or span.n > span.block_rows:
         return None
-    state = LossState.__new__(LossState)
-    state.start(like.task.n_columns, like.task.low, like.task.high, like.task.tolerance)
-    state.task = like.task
-    if not state.add(y, p, w) or state.total.status or state.n_rows == 0:
+    memset(seen, 0, k)
+    if needs_scratch(task):
+        scratch = <double*>malloc(scratch_size(k) * sizeof(double))
+        if scratch == NULL:
+            raise MemoryError()
+    run_block(&span, task, 0, &part, seen, scratch)
+    free(scratch)
+    if part.status:
         return None
-    return state._loss() / (
-        state.total.weight + state.total.weight_tail if state.weighted else state.n_rows
+    if all_classes and count_seen(&part, task, span.n, seen, 1) != max(k, 2):
+        return None
+    return loss_of(&part, task) / (
+        span.n if w is None else part.weight + part.weight_tail
     )
 
 
@@ -575,107 +705,151 @@ def many_like(
     """Mean loss of each of several models by the parameters of another state.
 
     ``scores`` are those of `LossState.add` with the models as first axis, ``losses``
-    (float64) receives one number for each. Threads share out the models. False, with
-    nothing of use done, where an array is not plain or anything is wrong with it.
+    (float64) receives one number for each. False, with nothing of use done, where an
+    array is not plain or anything is wrong with it.
     """
-    cdef Py_ssize_t k = like.task.n_columns, n_models = scores.shape[0], model, b
-    cdef Py_ssize_t n = cnp.PyArray_DIM(y, 0), rows = like._block_rows()
-    cdef Py_ssize_t n_blocks = (n + rows - 1) // rows, first = 0, last
-    cdef Py_ssize_t wave = max(n_threads, WAVE * rows // max(n, 1))
-    cdef Span span
-    cdef Task task = like.task
+    cdef Many many
+    cdef Py_ssize_t n_models = scores.shape[0], first = 0, n, b, model
+    cdef Py_ssize_t k = like.task.n_columns
     cdef uint8_t* seen = NULL
     cdef double* scratch = NULL
-    cdef Partial* parts = NULL
     cdef Partial* totals = NULL
-    cdef LossState state
+    cdef Partial* parts
     cdef int status = 0
-    if n == 0 or n_models == 0 or like.task.soft and k > 1 and cnp.PyArray_NDIM(y) != 2:
+    many.task = like.task
+    many.task.general = is_general(&like.task)
+    if n_models == 0 or not _is_plain(scores, 2 if k == 1 else 3):
         return False
-    if not (
-        _is_plain(y, 2 if task.soft and k > 1 else 1)
-        and _is_plain(scores, 2 if k == 1 else 3)
-        and cnp.PyArray_DIM(scores, 1) == n
-        and (k == 1 or cnp.PyArray_DIM(scores, 2) == k)
-        and (w is None or (_is_plain(w, 1) and cnp.PyArray_DIM(w, 0) == n))
-        and (w is None or cnp.PyArray_TYPE(w) == cnp.NPY_DOUBLE)
-        and _is_plain(losses, 1)
-        and cnp.PyArray_TYPE(losses) == cnp.NPY_DOUBLE
-        and cnp.PyArray_DIM(losses, 0) == n_models
-    ):
+    if not (_read(&many.span, &many.task, y, scores[0], w) and many.span.n):
         return False
-    memset(&span, 0, sizeof(Span))
-    span.label_kind = _label_kind(y)
-    span.proba_kind = _proba_kind(scores)
-    if span.label_kind < 0 or span.proba_kind < 0:
+    if not _is_vector(losses, n_models):
         return False
-    span.y = cnp.PyArray_BYTES(y)
-    span.p = cnp.PyArray_BYTES(scores)
-    span.w = NULL if w is None else <const double*>cnp.PyArray_DATA(w)
-    span.n = n
-    span.block_rows = rows
-    span.n_threads = 1  # within a model
-    task.general = task.from_logits or task.soft or task.target_offset != 0
-    n_threads = max(1, min(n_threads, n_models))
+    start_many(&many, n_models, n_threads)
     guard = [weakref.ref(a) for a in (y, scores, w) if a is not None]
     try:
-        seen = <uint8_t*>calloc(n_threads, k)
-        scratch = <double*>malloc(n_threads * scratch_size(k) * sizeof(double))
-        parts = <Partial*>malloc(n_threads * n_blocks * sizeof(Partial))
-        totals = <Partial*>malloc(n_models * sizeof(Partial))
-        if seen == NULL or scratch == NULL or parts == NULL or totals == NULL:
+        seen = <uint8_t*>calloc(many.span.n_threads, k)
+        scratch = <double*>malloc(
+            many.span.n_threads * many.scratch_size * sizeof(double)
+        )
+        totals = <Partial*>malloc((many.wave + 1) * n_models * sizeof(Partial))
+        if seen == NULL or scratch == NULL or totals == NULL:
             raise MemoryError()
-        while first < n_models:
-            last = min(first + wave, n_models)
+        parts = totals + n_models
+        for model in range(n_models):
+            start(totals + model)
+        while first < n_blocks(&many.span):
+            n = min(many.wave, n_blocks(&many.span) - first)
             with nogil:
-                for model in prange(
-                    first,
-                    last,
-                    schedule="static",
-                    num_threads=n_threads,
-                    use_threads_if=n_threads > 1,
-                ):
-                    run_model(
-                        &span,
-                        model,
-                        &task,
-                        parts + threadid() * n_blocks,
-                        seen + threadid() * k,
-                        scratch + threadid() * scratch_size(k),
-                        totals + model,
-                    )
+                run_many(&many, first, n, parts, seen, scratch)
+                for model in range(n_models):
+                    for b in range(n):
+                        merge(totals + model, parts + b * n_models + model)
             PyErr_CheckSignals()
-            first = last
+            first += n
         for model in range(n_models):
             status |= totals[model].status
-            state = LossState.__new__(LossState)
-            state.task = task
-            state.total = totals[model]
-            (<double*>cnp.PyArray_DATA(losses))[model] = state._loss() / (
-                n if w is None else state.total.weight + state.total.weight_tail
+            (<double*>cnp.PyArray_DATA(losses))[model] = loss_of(
+                totals + model, &many.task
+            ) / (
+                many.span.n
+                if w is None
+                else totals[model].weight + totals[model].weight_tail
             )
     finally:
         free(seen)
         free(scratch)
-        free(parts)
         free(totals)
     del guard
     return status == 0
 
 
-cdef void run_model(
-    const Span* span,       # of the first model
-    Py_ssize_t model,
-    const Task* task,
-    Partial* parts,         # (n_blocks,)
-    uint8_t* seen,
-    double* scratch,
-    Partial* total,         # OUT
+cdef struct Many:
+    # Several models scored on the same rows.
+    Task task
+    Span span               # of the first of them
+    Py_ssize_t n_models
+    Py_ssize_t n_groups     # of models: a block of a group is one piece of work
+    Py_ssize_t wave         # blocks between two looks at pending signals
+    Py_ssize_t scratch_size
+    bint plain              # plain_block() does it
+
+
+cdef void start_many(Many* many, Py_ssize_t n_models, int n_threads) noexcept nogil:
+    cdef Py_ssize_t k = many.task.n_columns
+    many.n_models = n_models
+    many.n_groups = min(n_models, <Py_ssize_t>(4 * n_threads if n_threads > 1 else 1))
+    many.wave = min(max(4 * WAVE // n_models, 1), n_blocks(&many.span))
+    many.span.n_threads = max(1, min(n_threads, many.wave * many.n_groups))
+    many.scratch_size = max(scratch_size(k), many.span.block_rows)
+    many.plain = (
+        k == 1
+        and many.span.w == NULL
+        and many.span.proba_kind == FLOAT64
+        and many.task.use_product
+        and not many.task.general
+    )
+
+
+cdef void run_many(
+    const Many* many,
+    Py_ssize_t first,       # block
+    Py_ssize_t n,           # blocks
+    Partial* parts,         # OUT (n, n_models)
+    uint8_t* seen,          # IN/OUT (n_threads, n_columns)
+    double* scratch,        # (n_threads, scratch_size)
 ) noexcept nogil:
-    cdef Span here = span[0]
-    cdef Py_ssize_t b
-    here.p += model * span.n * task.n_columns * size_of(span.proba_kind)
-    run(&here, task, parts, seen, scratch)
-    start(total)
-    for b in range((span.n + span.block_rows - 1) // span.block_rows):
-        merge(total, parts + b)
+    cdef Py_ssize_t piece
+    for piece in prange(
+        many.n_groups * n,
+        schedule="static",
+        num_threads=many.span.n_threads,
+        use_threads_if=many.span.n_threads > 1,
+    ):
+        run_piece(
+            many,
+            first + piece % n,
+            piece // n,
+            parts + piece % n * many.n_models,
+            seen + threadid() * many.task.n_columns,
+            scratch + threadid() * many.scratch_size,
+        )
+
+
+cdef void run_piece(
+    const Many* many,
+    Py_ssize_t b,           # block
+    Py_ssize_t group,
+    Partial* parts,         # OUT (n_models,), those of the group
+    uint8_t* seen,          # IN/OUT (n_columns,)
+    double* scratch,        # (scratch_size,)
+) noexcept nogil:
+    cdef Span here = many.span
+    cdef Py_ssize_t stride = here.n * many.task.n_columns * size_of(here.proba_kind)
+    cdef Py_ssize_t model = group * many.n_models // many.n_groups
+    cdef Py_ssize_t last = (group + 1) * many.n_models // many.n_groups
+    cdef Py_ssize_t first = b * here.block_rows
+    cdef Py_ssize_t n = min(here.block_rows, here.n - first)
+    cdef int status = 0
+    here.p += model * stride
+    if many.plain:
+        status = other_labels(&here, first, n, scratch)
+    while model < last:
+        if many.plain:
+            plain_block(
+                scratch, <const double*>here.p + first, n, &many.task, parts + model
+            )
+            parts[model].status |= status
+        else:
+            run_block(&here, &many.task, b, parts + model, seen, scratch)
+        here.p += stride
+        model += 1
+
+
+cdef int other_labels(
+    const Span* span, Py_ssize_t first, Py_ssize_t n, double* other
+) noexcept nogil:
+    if span.label_kind == FLOAT64:
+        return complement(<const double*>span.y + first, n, other)
+    if span.label_kind == INT64:
+        return complement(<const int64_t*>span.y + first, n, other)
+    return complement(<const uint8_t*>span.y + first, n, other)

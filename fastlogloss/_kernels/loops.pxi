@@ -101,7 +101,7 @@ cdef enum:
     SUMMED = 8        # rows that are summed together, one a lane, if a strip has them
     WAVE = 512        # blocks between two looks at pending signals
     BLOCK_VALUES = 16384
-    SHORT_VALUES = 32768  # of a call that takes the short way
+    MAX_SHORT = 64    # columns of a call that takes the short way
 
 cdef enum:
     _BAD_LABEL = 1

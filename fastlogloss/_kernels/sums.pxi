@@ -41,6 +41,16 @@ cdef inline int64_t multiply_plain_tile(
         c = a * q[HALF_TILE + i]
         l[i] = product_error(a, q[HALF_TILE + i], c)
         q[i] = c
+    return multiply_pairs(q, l, lane_h, lane_l)
+
+
+cdef inline int64_t multiply_pairs(
+    double* q,              # IN (HALF_TILE,), destroyed
+    double* l,              # IN (HALF_TILE,), destroyed
+    double* lane_h,         # IN/OUT (2 * LANES,): the first half accumulates
+    double* lane_l,         # IN/OUT (2 * LANES,)
+) noexcept nogil:
+    cdef Py_ssize_t i
     multiply_halves(q, l, 64)
     multiply_halves(q, l, 32)
     multiply_halves(q, l, 16)
