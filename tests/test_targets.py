@@ -14,6 +14,8 @@ from arrays import (
     random_case,
 )
 from compare import METRICS, assert_same
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fastlogloss import d2_log_loss_score, log_loss, sample_log_loss
 from fastlogloss._kernels._labels import RecordTable, encode_strings, recode
@@ -314,6 +316,33 @@ class TestCompiled:
         assert encode_strings(values, 5, out, np.str_) is None
         values.flags.writeable = False
         assert encode_strings(values, 7, out, np.str_) == found
+
+    def test_strings_that_nearly_agree(self):
+        """Of every length up to twice a record, in all widths of a character."""
+        letters = ("a", "b", "\0", "\xe9", "\u0101", "\u4100", "\U0001f600", "\ud800")
+        words = {""}
+        for size in range(1, 18):
+            for letter in letters:
+                words.add(letter * size)
+                for at in {0, 1, size // 2, size - 2, size - 1} & set(range(size)):
+                    words.add("a" * at + letter + "a" * (size - at - 1))
+        words = sorted(words)
+        self.check_strings(words + words[::-1])
+
+    @given(st.lists(st.text("ab\0\xe9\u4100\U0001f600", max_size=12), min_size=1))
+    def test_any_strings(self, words):
+        self.check_strings(words)
+        # numpy's own strings have no NUL at their end.
+        self.check_strings([np.str_(word.rstrip("\0")) for word in words])
+
+    def check_strings(self, words):
+        again = ["".join(list(word)) for word in words]  # equal, not the same
+        values = np.fromiter(words + again, object)
+        found, numbers = list(dict.fromkeys(words)), np.empty(len(values), np.int64)
+        assert encode_strings(values, len(found), numbers, np.str_) == found
+        assert numbers.tolist() == [found.index(word) for word in words] * 2
+        if len(found) > 1:
+            assert encode_strings(values, len(found) - 1, numbers, np.str_) is None
 
     @pytest.mark.parametrize("bad", [None, 1, 1.5, b"a", ("a",)])
     def test_not_only_strings(self, bad):

@@ -522,8 +522,7 @@ cdef class LossState:
             return True
         self.n_rows += span.n
         self.weighted |= w is not None
-        if span.n <= span.block_rows:  # short work keeps the GIL: releasing it costs more
-            span.n_threads = 1
+        if span.n <= span.block_rows:  # it costs more to release the GIL
             self._add_block(&span)
         else:
             # numpy refuses to resize an array that has a weak reference, so that no
