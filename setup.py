@@ -32,7 +32,7 @@ def extension(name, flags=(), openmp=False):
     ext = Extension(path.replace("/", "."), [f"{path}.pyx"])
     ext.include_dirs = [np.get_include(), "fastlogloss/_kernels"]
     ext.define_macros = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")]
-    ext.depends = ["fastlogloss/_kernels/scalar.h"]
+    ext.depends = [f"fastlogloss/_kernels/{h}.h" for h in ("scalar", "rows")]
     ext.extra_compile_args = [*FLAGS, *flags]
     ext.extra_link_args = list(LINK_FLAGS)
     if openmp and not add_openmp_flags_if_available(ext):

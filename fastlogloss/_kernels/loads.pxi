@@ -79,71 +79,54 @@ cdef inline int load_binary(
     return finish_checks(p, n * k, n, task, &checks, not pairs, q)
 
 
-cdef inline Py_ssize_t class_code(
-    label_t y, Py_ssize_t n_classes, int* bad
-) noexcept nogil:
-    if label_t is uint8_t:
-        if y < n_classes:
-            return y
-    elif label_t is int64_t:
-        if <uint64_t>y < <uint64_t>n_classes:
-            return <Py_ssize_t>y
-    else:
-        if y >= 0 and y < n_classes and y == <double>(<Py_ssize_t>y):
-            return <Py_ssize_t>y
-    bad[0] = 1
-    return 0
-
-
-cdef inline double row_sum(const proba_t* row, Py_ssize_t n) noexcept nogil:
-    cdef double lane[4]
-    cdef double tail = 0
-    cdef Py_ssize_t j, k = 0
-    for j in range(4):
-        lane[j] = 0
-    while k + 4 <= n:
-        for j in range(4):
-            lane[j] += row[k + j]
-        k += 4
-    while k < n:
-        tail += row[k]
-        k += 1
-    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + tail
-
-
-cdef inline uint64_t range_bits(const proba_t* p, Py_ssize_t n) noexcept nogil:
-    # Lanes unroll the loop: it has but two instructions for each vector.
-    cdef uint64_t lane[16]
-    cdef uint64_t off = 0
-    cdef Py_ssize_t i = 0, j
-    for j in range(16):
-        lane[j] = 0
-    while i + 16 <= n:
-        for j in range(16):
-            lane[j] |= outside_unit(p[i + j])
-        i += 16
-    while i < n:
-        off |= outside_unit(p[i])
-        i += 1
-    for j in range(16):
-        off |= lane[j]
-    return off
-
-
-cdef inline void group_sums(
-    const proba_t* rows,    # IN  (SUMMED, n)
+cdef inline bint class_codes(
+    const label_t* y,       # IN  (n,)
     Py_ssize_t n,
-    double* total,          # OUT (SUMMED,)
+    Py_ssize_t n_classes,
+    Py_ssize_t* code,       # OUT (n,): 0 for what is no class
 ) noexcept nogil:
-    cdef double lane[8]
-    cdef Py_ssize_t i, j
-    for i in range(SUMMED):
-        lane[i] = 0
-    for j in range(n):
-        for i in range(SUMMED):
-            lane[i] += rows[i * n + j]
-    for i in range(SUMMED):
-        total[i] = lane[i]
+    # Whether all are classes. Read once: another thread may write to them.
+    cdef Py_ssize_t i, c
+    cdef Py_ssize_t outside = 0
+    for i in range(n):
+        if label_t is double:
+            c = <Py_ssize_t>y[i] if y[i] >= 0 and y[i] < n_classes else -1
+            outside |= -(y[i] != <double>c)
+        else:
+            c = <Py_ssize_t>y[i]
+        code[i] = c
+        outside |= c | (n_classes - 1 - c)
+    if outside < 0:
+        for i in range(n):
+            if not 0 <= code[i] < n_classes:
+                code[i] = 0
+    return outside >= 0
+
+
+cdef inline uint64_t sum_rows(
+    const proba_t* rows,    # IN  (n, k)
+    Py_ssize_t n,           # SUMMED or 1
+    Py_ssize_t k,
+    double* total,          # OUT (n,)
+) noexcept nogil:
+    # Returns what outside_unit() does, for any of the numbers.
+    cdef double wide[SUMMED * WIDE]
+    cdef uint64_t off = 0
+    cdef Py_ssize_t i
+    if proba_t is double:
+        if n == SUMMED:
+            return sum_four_rows(rows, k, total)
+        return sum_wide_row(rows, k, total)
+    else:
+        if n == SUMMED:
+            for i in range(SUMMED * k):
+                wide[i] = rows[i]
+            return sum_four_rows(wide, k, total)
+        total[0] = 0
+        for i in range(k):
+            off |= outside_unit(rows[i])
+            total[0] += rows[i]
+        return off
 
 
 cdef inline int load_multiclass(
@@ -157,36 +140,21 @@ cdef inline int load_multiclass(
     cdef Py_ssize_t code[TILE]
     cdef double total[TILE]
     cdef Py_ssize_t i, j, m, k = task.n_columns, first = 0
-    cdef Py_ssize_t strip = max(STRIP_VALUES // k, 1)
-    cdef int bad = 0
     cdef Checks checks
-    cdef const proba_t* rows
-    if strip > SUMMED:
-        strip -= strip % SUMMED
+    cdef const proba_t* rows = p
     start_checks(&checks)
-    for i in range(n):
-        code[i] = class_code(y[i], k, &bad)
-    if bad:
+    if not class_codes(y, n, k, code):
         return _BAD_LABEL
     while first < n:
-        m = strip if n - first > strip else n - first
-        rows = p + first * k
-        i = 0
-        while i + SUMMED <= m:
-            fetch_ahead(<const char*>rows, i * k, SUMMED * k, sizeof(proba_t))
-            group_sums(rows + i * k, k, total + first + i)
-            i += SUMMED
-        while i < m:
-            fetch_ahead(<const char*>rows, i * k, k, sizeof(proba_t))
-            total[first + i] = row_sum(rows + i * k, k)
-            i += 1
+        m = SUMMED if k < WIDE and n - first >= SUMMED else 1
+        checks.off |= sum_rows(rows, m, k, total + first)
         for i in range(m):
             j = code[first + i]
             check(0 <= j < k)
             seen[j] = 1
             q[first + i] = rows[i * k + j]
-        checks.off |= range_bits(rows, m * k)
         first += m
+        rows += m * k
     for i in range(n):
         checks.sums &= absolute(total[i] - 1.0) <= task.tolerance
         checks.saturated |= outside(q[i], task.inner_low, task.inner_high)

@@ -8,9 +8,12 @@
 #    Rejected: one fused loop per combination. It needs more accumulators than there
 #    are vector registers (measured 1.2 ns a row in cache, this design 0.7), and a copy
 #    of the loop for each of weights x labels x dtypes.
-# B. Strips of 32 rows are loaded between prefetches of the rows 8 KiB ahead, so that
-#    memory works while the reduction computes. Without them the two take turns:
-#    1.5 times the time of reading the arrays, with them 1.1.
+# B. Strips of 32 rows are loaded between prefetches of the rows 2 KiB ahead, so that
+#    memory works while the reduction computes. Rejected: 8 KiB ahead, which with three
+#    arrays is more than a first-level cache of 32 KiB keeps (1.2 times the time);
+#    several columns, which the processor fetches better by itself; and to multiply the
+#    rows of two strips as they are loaded, a tenth less work but twice the time where
+#    the arrays come from memory: it no longer sees one array after the other.
 # C. Unweighted rows need no logarithm: sum(log q) = log(product q), the product kept
 #    as an unevaluated sum h + l of two doubles (error 2^-100 per factor) and an
 #    integer exponent. Factors are at least 2^-56, so that 16 of them, and the errors
@@ -40,6 +43,12 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memset
 
 from fastlogloss._kernels cimport openmp
+from fastlogloss._kernels.rows cimport (
+    pair_to_columns,
+    pair_to_rows,
+    sum_four_rows,
+    sum_wide_row,
+)
 from fastlogloss._kernels.scalar cimport (
     FLL_BIAS,
     FLL_FLOOR,
@@ -66,8 +75,6 @@ from fastlogloss._kernels.scalar cimport (
     log_rest,
     outside,
     outside_unit,
-    pair_to_columns,
-    pair_to_rows,
     product_error,
     shifted_exponent,
     start_exp,
@@ -95,10 +102,10 @@ cdef enum:
     HALF_TILE = 128
     LANES = 16        # partial products of a tile: TILE / LANES = 16 factors each
     STRIP = 32
-    STRIP_VALUES = 320  # of a wider p: what is looked at twice, from L1
+    WIDE = 32         # columns from which a row is summed by itself
     MAX_GROUP = 64    # rows of several columns that are worked on together,
     GROUP_VALUES = 4096  # in buffers of about this size
-    SUMMED = 8        # rows that are summed together, one a lane, if a strip has them
+    SUMMED = 4        # rows that are summed together below that
     WAVE = 512        # blocks between two looks at pending signals
     BLOCK_VALUES = 16384
     MAX_SHORT = 64    # columns of a call that takes the short way

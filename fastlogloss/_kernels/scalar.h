@@ -24,9 +24,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#ifdef __AVX__
-#include <immintrin.h>
-#endif
 
 #if defined(__GNUC__) || defined(__clang__)
 #define FLL_INLINE static inline __attribute__((always_inline, unused))
@@ -72,7 +69,7 @@ FLL_INLINE double larger(double x, double y) { return x > y ? x : y; }
 
 FLL_INLINE void prefetch(const void *address) { FLL_PREFETCH(address); }
 
-#define FLL_AHEAD 8192 /* bytes */
+#define FLL_AHEAD 2048 /* bytes */
 
 /* Fetch what lies FLL_AHEAD beyond items [first, first + n) of an array, or of NULL
    nothing. In C, for it has to be inlined: gcc drops calls of a function that does
@@ -275,56 +272,6 @@ FLL_INLINE double log_product(double h, double l, double e)
     const double m = log_normal(h) ;
     const double sum = scale + m;
     return sum + (sum_error(scale, m, sum) + (tail + l / h));
-}
-
-/* Two neighbouring columns of n rows, x[i * k] and x[i * k + 1], to arrays of their
-   own. Shuffles: gcc makes none of the plain loop. */
-FLL_INLINE void pair_to_columns(const double *x, ptrdiff_t k, ptrdiff_t n, double *a,
-                                double *b)
-{
-    ptrdiff_t i = 0;
-#ifdef __AVX__
-    for (; i + 4 <= n; i += 4) {
-        const double *row = x + i * k;
-        const __m256d even = _mm256_insertf128_pd(
-            _mm256_castpd128_pd256(_mm_loadu_pd(row)), _mm_loadu_pd(row + 2 * k),
-            1);
-        const __m256d odd = _mm256_insertf128_pd(
-            _mm256_castpd128_pd256(_mm_loadu_pd(row + k)), _mm_loadu_pd(row + 3 * k),
-            1);
-        _mm256_storeu_pd(a + i, _mm256_unpacklo_pd(even, odd));
-        _mm256_storeu_pd(b + i, _mm256_unpackhi_pd(even, odd));
-    }
-#endif
-    for (; i < n; ++i) {
-        a[i] = x[i * k];
-        b[i] = x[i * k + 1];
-    }
-}
-
-/* And back, every row times its factor. */
-FLL_INLINE void pair_to_rows(const double *a, const double *b, const double *factor,
-                             ptrdiff_t k, ptrdiff_t n, double *x)
-{
-    ptrdiff_t i = 0;
-#ifdef __AVX__
-    for (; i + 4 <= n; i += 4) {
-        double *row = x + i * k;
-        const __m256d f = _mm256_loadu_pd(factor + i);
-        const __m256d fa = _mm256_mul_pd(_mm256_loadu_pd(a + i), f);
-        const __m256d fb = _mm256_mul_pd(_mm256_loadu_pd(b + i), f);
-        const __m256d even = _mm256_unpacklo_pd(fa, fb);
-        const __m256d odd = _mm256_unpackhi_pd(fa, fb);
-        _mm_storeu_pd(row, _mm256_castpd256_pd128(even));
-        _mm_storeu_pd(row + k, _mm256_castpd256_pd128(odd));
-        _mm_storeu_pd(row + 2 * k, _mm256_extractf128_pd(even, 1));
-        _mm_storeu_pd(row + 3 * k, _mm256_extractf128_pd(odd, 1));
-    }
-#endif
-    for (; i < n; ++i) {
-        x[i * k] = a[i] * factor[i];
-        x[i * k + 1] = b[i] * factor[i];
-    }
 }
 
 #endif

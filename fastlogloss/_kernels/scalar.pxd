@@ -35,14 +35,3 @@ cdef extern from "scalar.h" nogil:
     double log_excess(double x)
     double log_any(double x)
     double log_product(double h, double l, double e)
-    void pair_to_columns(
-        const double* x, Py_ssize_t k, Py_ssize_t n, double* a, double* b
-    )
-    void pair_to_rows(
-        const double* a,
-        const double* b,
-        const double* factor,
-        Py_ssize_t k,
-        Py_ssize_t n,
-        double* x,
-    )

@@ -268,15 +268,16 @@ cdef inline int rows_of_targets(
                 total += y[i * k + j]
             bad |= not absolute(total - 1.0) <= TARGET_TOLERANCE
         return _BAD_TARGET if bad else 0
+    if not class_codes(y, m, k, code):
+        return _BAD_LABEL
     for i in range(m):
-        code[i] = class_code(y[i], k, &bad)
         check(0 <= code[i] < k)
         seen[code[i]] = 1
         if t != NULL:
             for j in range(k):
                 t[i * k + j] = task.target_offset
             t[i * k + code[i]] += task.target_slope
-    return _BAD_LABEL if bad else 0
+    return 0
 
 
 cdef inline void to_columns(
@@ -652,8 +653,8 @@ cdef inline int hard_probas(
     cdef Py_ssize_t i, j, m, k = task.n_columns, start = 0
     cdef double* g = scratch
     cdef double* second = g + task.group * k
+    cdef Py_ssize_t code[TILE]
     cdef double inverse, low = task.flat_low, high = task.flat_high
-    cdef int bad = 0
     cdef int status = load(y, p, n, task, q, n_ones, seen)
     if out.gradient == NULL or status & ~_BAD_ROW_SUM:
         return status
@@ -665,12 +666,14 @@ cdef inline int hard_probas(
             hessian[i] = inverse * inverse
             gradient[i] = from_bits(to_bits(inverse) ^ label_sign(y[i]))
         return status
+    if not class_codes(y, n, k, code):  # changed since they were looked at
+        return _BAD_LABEL
     while start < n:
         m = task.group if n - start > task.group else n - start
         memset(g, 0, m * k * sizeof(double))
         memset(second, 0, m * k * sizeof(double))
         for i in range(m):
-            j = i * k + class_code(y[start + i], k, &bad)
+            j = i * k + code[start + i]
             inverse = clipped_inverse(q[start + i], task)
             g[j] = -inverse
             second[j] = inverse * inverse

@@ -1,0 +1,154 @@
+/* Several rows of a matrix at a time: where loops over rows and loops over columns meet
+   and gcc makes no shuffles of plain loops, nor keeps lanes in registers. Every function has its plain form, which
+   does the same operations on each number.
+
+   A 4 x 2 piece of the matrix is two vectors, one of its even and one of its odd rows;
+   unpacked, they are its two columns. */
+#ifndef FASTLOGLOSS_ROWS_H
+#define FASTLOGLOSS_ROWS_H
+
+#include "scalar.h"
+
+#ifdef __AVX2__
+#include <immintrin.h>
+
+FLL_INLINE __m256d two_rows(const double *x, const double *y)
+{
+    return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(x)),
+                                _mm_loadu_pd(y), 1);
+}
+
+FLL_INLINE __m256i outside_units(__m256d x)
+{
+    return _mm256_add_epi64(_mm256_castpd_si256(x),
+                            _mm256_set1_epi64x(0xFFFFFFFFFFFFFll));
+}
+
+FLL_INLINE uint64_t any_bits(__m256i bits)
+{
+    const __m128i half = _mm_or_si128(_mm256_castsi256_si128(bits),
+                                      _mm256_extracti128_si256(bits, 1));
+    return (uint64_t)(_mm_cvtsi128_si64(half) | _mm_extract_epi64(half, 1));
+}
+#endif
+
+/* Two neighbouring columns of n rows, x[i * k] and x[i * k + 1], to arrays of their
+   own. */
+FLL_INLINE void pair_to_columns(const double *x, ptrdiff_t k, ptrdiff_t n, double *a,
+                                double *b)
+{
+    ptrdiff_t i = 0;
+#ifdef __AVX2__
+    for (; i + 4 <= n; i += 4) {
+        const double *row = x + i * k;
+        const __m256d even = two_rows(row, row + 2 * k);
+        const __m256d odd = two_rows(row + k, row + 3 * k);
+        _mm256_storeu_pd(a + i, _mm256_unpacklo_pd(even, odd));
+        _mm256_storeu_pd(b + i, _mm256_unpackhi_pd(even, odd));
+    }
+#endif
+    for (; i < n; ++i) {
+        a[i] = x[i * k];
+        b[i] = x[i * k + 1];
+    }
+}
+
+/* And back, every row times its factor. */
+FLL_INLINE void pair_to_rows(const double *a, const double *b, const double *factor,
+                             ptrdiff_t k, ptrdiff_t n, double *x)
+{
+    ptrdiff_t i = 0;
+#ifdef __AVX2__
+    for (; i + 4 <= n; i += 4) {
+        double *row = x + i * k;
+        const __m256d f = _mm256_loadu_pd(factor + i);
+        const __m256d fa = _mm256_mul_pd(_mm256_loadu_pd(a + i), f);
+        const __m256d fb = _mm256_mul_pd(_mm256_loadu_pd(b + i), f);
+        const __m256d even = _mm256_unpacklo_pd(fa, fb);
+        const __m256d odd = _mm256_unpackhi_pd(fa, fb);
+        _mm_storeu_pd(row, _mm256_castpd256_pd128(even));
+        _mm_storeu_pd(row + k, _mm256_castpd256_pd128(odd));
+        _mm_storeu_pd(row + 2 * k, _mm256_extractf128_pd(even, 1));
+        _mm_storeu_pd(row + 3 * k, _mm256_extractf128_pd(odd, 1));
+    }
+#endif
+    for (; i < n; ++i) {
+        x[i * k] = a[i] * factor[i];
+        x[i * k + 1] = b[i] * factor[i];
+    }
+}
+
+/* The sum of each of four rows of k numbers, from left to right. Returns bits 62 or 63
+   set as outside_unit() does, for any of the numbers. */
+FLL_INLINE uint64_t sum_four_rows(const double *x, ptrdiff_t k, double *total)
+{
+    double sum[4] = {0.0, 0.0, 0.0, 0.0};
+    uint64_t off = 0;
+    ptrdiff_t i, j = 0;
+#ifdef __AVX2__
+    __m256i bits = _mm256_setzero_si256();
+    __m256d sums = _mm256_setzero_pd();
+    for (; j + 2 <= k; j += 2) {
+        const __m256d even = two_rows(x + j, x + 2 * k + j);
+        const __m256d odd = two_rows(x + k + j, x + 3 * k + j);
+        bits = _mm256_or_si256(bits, _mm256_or_si256(outside_units(even),
+                                                     outside_units(odd)));
+        sums = _mm256_add_pd(sums, _mm256_unpacklo_pd(even, odd));
+        sums = _mm256_add_pd(sums, _mm256_unpackhi_pd(even, odd));
+    }
+    _mm256_storeu_pd(sum, sums);
+    off = any_bits(bits);
+#endif
+    for (; j < k; ++j)
+        for (i = 0; i < 4; ++i) {
+            off |= outside_unit(x[i * k + j]);
+            sum[i] += x[i * k + j];
+        }
+    memcpy(total, sum, sizeof sum);
+    return off;
+}
+
+/* The sum of one row of k numbers in 16 lanes, for an addition takes as long as four
+   loads; returns as above. */
+FLL_INLINE uint64_t sum_wide_row(const double *x, ptrdiff_t k, double *total)
+{
+    double lane[16] = {0.0}, tail = 0.0;
+    uint64_t off = 0;
+    ptrdiff_t i, j = 0;
+#ifdef __AVX2__
+    __m256i bits = _mm256_setzero_si256();
+    __m256d a = _mm256_setzero_pd(), b = a, c = a, d = a;
+    for (; j + 16 <= k; j += 16) {
+        const __m256d p = _mm256_loadu_pd(x + j), q = _mm256_loadu_pd(x + j + 4);
+        const __m256d r = _mm256_loadu_pd(x + j + 8), s = _mm256_loadu_pd(x + j + 12);
+        const __m256i pq = _mm256_or_si256(outside_units(p), outside_units(q));
+        const __m256i rs = _mm256_or_si256(outside_units(r), outside_units(s));
+        bits = _mm256_or_si256(bits, _mm256_or_si256(pq, rs));
+        a = _mm256_add_pd(a, p);
+        b = _mm256_add_pd(b, q);
+        c = _mm256_add_pd(c, r);
+        d = _mm256_add_pd(d, s);
+    }
+    _mm256_storeu_pd(lane, a);
+    _mm256_storeu_pd(lane + 4, b);
+    _mm256_storeu_pd(lane + 8, c);
+    _mm256_storeu_pd(lane + 12, d);
+    off = any_bits(bits);
+#endif
+    for (; j + 16 <= k; j += 16)
+        for (i = 0; i < 16; ++i) {
+            off |= outside_unit(x[j + i]);
+            lane[i] += x[j + i];
+        }
+    for (; j < k; ++j) {
+        off |= outside_unit(x[j]);
+        tail += x[j];
+    }
+    for (i = 8; i > 0; i /= 2)
+        for (j = 0; j < i; ++j)
+            lane[j] += lane[i + j];
+    *total = lane[0] + tail;
+    return off;
+}
+
+#endif

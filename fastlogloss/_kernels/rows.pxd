@@ -1,0 +1,17 @@
+# Several rows at a time, of rows.h.
+from libc.stdint cimport uint64_t
+
+cdef extern from "rows.h" nogil:
+    void pair_to_columns(
+        const double* x, Py_ssize_t k, Py_ssize_t n, double* a, double* b
+    )
+    void pair_to_rows(
+        const double* a,
+        const double* b,
+        const double* factor,
+        Py_ssize_t k,
+        Py_ssize_t n,
+        double* x,
+    )
+    uint64_t sum_four_rows(const double* x, Py_ssize_t k, double* total)
+    uint64_t sum_wide_row(const double* x, Py_ssize_t k, double* total)
