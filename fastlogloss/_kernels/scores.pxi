@@ -369,8 +369,8 @@ cdef inline uint64_t softmax_group(
         rest[i] = 0.0
         ones[i] = -1.0
     for j in range(k):
-        at = first * k + j * g
-        fetch_ahead(z, j * g, g, size)
+        at = first * k + (k + j) * g  # beyond this group
+        fetch_ahead(z, (k + j) * g, g, size)
         fetch_ahead(out.gradient, at, g, size_of(out.gradient_kind))
         fetch_ahead(out.hessian, at, g, size_of(out.hessian_kind))
         for i in range(g):
