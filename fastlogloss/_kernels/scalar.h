@@ -162,7 +162,7 @@ FLL_INLINE double start_log(double x, double *e, double *f)
     const uint64_t field = exponent_field(x);
     const double m = drop_exponent(x, field);
     /* e as a double by way of 2^52 + 2048 + e: AVX2 cannot convert 64-bit integers. */
-    *e = from_bits((field >> 52 ^ 0x800) | 0x4330000000000000ull) - 4503599627372544.0;
+    *e = from_bits(field >> 52 ^ 0x4330000000000800ull) - 4503599627372544.0;
     *f = m - 1.0;
     return *f / (m + 1.0);
 }
