@@ -191,6 +191,50 @@ def assert_same_bits(found, expected):
         np.testing.assert_array_equal(a, b)
 
 
+class TestLargeOutputs:
+    """They are written past the caches, and are the same as small ones."""
+
+    @pytest.mark.parametrize("n_columns", [1, 3])
+    @pytest.mark.parametrize("kind", ["labels", "targets"])
+    @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+    @pytest.mark.parametrize(
+        "from_logits", [True, False], ids=["logits", "probabilities"]
+    )
+    def test_same_bits(self, loops, n_threads, n_columns, kind, weighted, from_logits):
+        def make():
+            return new_state(loops, n_columns, kind, from_logits)
+
+        rows = make().block_rows
+        n = (1 << 24) // 8 // n_columns + rows + 77
+        y, p, w = (
+            np.resize(a, (n, *a.shape[1:]))
+            for a in scores_case(1000, n_columns, kind, from_logits)[:3]
+        )
+        w = w if weighted else None
+        raw = np.empty(2 * p.size + 3)  # not aligned to more than a double
+        gradient, hessian = (
+            raw[i : i + p.size].reshape(p.shape) for i in (1, p.size + 2)
+        )
+        outputs = {"gradient": gradient, "hessian": hessian, "scale": 0.7}
+        whole = make()
+        assert whole.add(y, p, w, n_threads=n_threads, **outputs)
+        pieces = make()
+        for i in range(0, n, 8 * rows):
+            part = slice(i, i + 8 * rows)
+            small = [np.empty_like(p[part]) for _ in range(2)]
+            assert pieces.add(
+                y[part],
+                p[part],
+                None if w is None else w[part],
+                gradient=small[0],
+                hessian=small[1],
+                scale=0.7,
+            )
+            np.testing.assert_array_equal(gradient[part], small[0])
+            np.testing.assert_array_equal(hessian[part], small[1])
+        assert whole.loss == pieces.loss
+
+
 class TestLabels:
     @pytest.mark.parametrize("n_columns", COLUMNS)
     @pytest.mark.parametrize("kind", ["labels", "smoothed"])

@@ -237,7 +237,7 @@ cdef inline Py_ssize_t n_blocks(const Span* span) noexcept nogil:
 
 
 cdef inline Py_ssize_t scratch_size(Py_ssize_t n_columns) noexcept nogil:
-    return 3 * n_columns * group_rows(n_columns)
+    return 4 * n_columns * group_rows(n_columns)
 
 
 cdef inline bint needs_scratch(const Task* task) noexcept nogil:
@@ -401,6 +401,14 @@ cdef bint _read(
     return True
 
 
+cdef Output _output(cnp.ndarray a) noexcept:
+    cdef Output out
+    out.data = cnp.PyArray_BYTES(a)
+    out.kind = _proba_kind(a)
+    out.stream = out.kind == FLOAT64 and cnp.PyArray_NBYTES(a) >= STREAM_BYTES
+    return out
+
+
 @cython.final
 cdef class LossState:
     """Sum of log losses over rows, with what validation found on the way.
@@ -505,13 +513,11 @@ cdef class LossState:
         if gradient is not None:
             if not _is_output(gradient, p):
                 return False
-            span.out.gradient = cnp.PyArray_BYTES(gradient)
-            span.out.gradient_kind = _proba_kind(gradient)
+            span.out.gradient = _output(gradient)
             if hessian is not None:
                 if not _is_output(hessian, p):
                     return False
-                span.out.hessian = cnp.PyArray_BYTES(hessian)
-                span.out.hessian_kind = _proba_kind(hessian)
+                span.out.hessian = _output(hessian)
         self.task.general = (
             is_general(&self.task) or gradient is not None or check_only
         )

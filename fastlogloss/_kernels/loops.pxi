@@ -46,6 +46,8 @@ from fastlogloss._kernels cimport openmp
 from fastlogloss._kernels.rows cimport (
     pair_to_columns,
     pair_to_rows,
+    stream,
+    stream_end,
     sum_four_rows,
     sum_wide_row,
 )
@@ -106,6 +108,7 @@ cdef enum:
     MAX_GROUP = 64    # rows of several columns that are worked on together,
     GROUP_VALUES = 4096  # in buffers of about this size
     SUMMED = 4        # rows that are summed together below that
+    STREAM_BYTES = 1 << 24  # of an output that is written past the caches
     WAVE = 512        # blocks between two looks at pending signals
     BLOCK_VALUES = 16384
     MAX_SHORT = 64    # columns of a call that takes the short way
@@ -160,13 +163,16 @@ cdef struct Task:
     bint check_only         # validate, compute nothing
 
 
+cdef struct Output:
+    char* data              # (n, n_columns), NULL if not asked for
+    int kind
+    bint stream             # doubles, and more of them than caches hold
+
+
 cdef struct Outputs:
-    # Where rows go; NULL for what is not asked for.
-    double* rows            # (n,) losses
-    char* gradient          # (n, n_columns)
-    char* hessian           # (n, n_columns), not without the gradient
-    int gradient_kind
-    int hessian_kind
+    double* rows            # (n,) losses, NULL if not asked for
+    Output gradient
+    Output hessian          # not without the gradient
 
 
 cdef struct Partial:

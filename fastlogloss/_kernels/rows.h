@@ -9,6 +9,9 @@
 
 #include "scalar.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #ifdef __AVX2__
 #include <immintrin.h>
 
@@ -149,6 +152,30 @@ FLL_INLINE uint64_t sum_wide_row(const double *x, ptrdiff_t k, double *total)
             lane[j] += lane[i + j];
     *total = lane[0] + tail;
     return off;
+}
+
+/* Copy n numbers past the caches. An array that is larger than these would otherwise be
+   read before it is written. Visible to other threads after stream_end(). */
+FLL_INLINE void stream(const double *x, ptrdiff_t n, double *out)
+{
+    ptrdiff_t i = 0;
+#ifdef __SSE2__
+    if (n > 0 && (uintptr_t)out & 15) {
+        out[0] = x[0];
+        i = 1;
+    }
+    for (; i + 2 <= n; i += 2)
+        _mm_stream_pd(out + i, _mm_loadu_pd(x + i));
+#endif
+    for (; i < n; ++i)
+        out[i] = x[i];
+}
+
+FLL_INLINE void stream_end(void)
+{
+#ifdef __SSE2__
+    _mm_sfence();
+#endif
 }
 
 #endif

@@ -15,3 +15,5 @@ cdef extern from "rows.h" nogil:
     )
     uint64_t sum_four_rows(const double* x, Py_ssize_t k, double* total)
     uint64_t sum_wide_row(const double* x, Py_ssize_t k, double* total)
+    void stream(const double* x, Py_ssize_t n, double* out)
+    void stream_end()

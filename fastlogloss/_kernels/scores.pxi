@@ -371,8 +371,8 @@ cdef inline uint64_t softmax_group(
     for j in range(k):
         at = first * k + (k + j) * g  # beyond this group
         fetch_ahead(z, (k + j) * g, g, size)
-        fetch_ahead(out.gradient, at, g, size_of(out.gradient_kind))
-        fetch_ahead(out.hessian, at, g, size_of(out.hessian_kind))
+        fetch_ahead(cached(&out.gradient), at, g, size_of(out.gradient.kind))
+        fetch_ahead(cached(&out.hessian), at, g, size_of(out.hessian.kind))
         for i in range(g):
             x = larger(least[i], e[j * g + i])
             shifted[i] = shifted_exponent(x, shift[i])
@@ -474,21 +474,25 @@ cdef inline void store_columns(
     Py_ssize_t g,
     const Py_ssize_t* code,  # IN  (m,), or NULL
     const double* at_code,  # IN  (m,): what replaces column code[i]
-    char* out,              # OUT rows `first` to `first + m` of (.., k)
-    int kind,
+    const Output* out,      # OUT rows `first` to `first + m`
     Py_ssize_t first,
+    double* buffer,         # (m, k)
 ) noexcept nogil:
-    cdef double* wide = <double*>out + first * k
-    cdef float* narrow = <float*>out + first * k
+    cdef double* wide = <double*>out.data + first * k
+    cdef float* narrow = <float*>out.data + first * k
     cdef Py_ssize_t i
-    if kind == FLOAT64:
-        from_columns(columns, factor, m, k, g, wide)
-        for i in range(m if code != NULL else 0):
-            wide[i * k + code[i]] = at_code[i] * factor[i]
-    else:
+    if out.kind == FLOAT32:
         from_columns(columns, factor, m, k, g, narrow)
         for i in range(m if code != NULL else 0):
             narrow[i * k + code[i]] = <float>(at_code[i] * factor[i])
+        return
+    if not out.stream:
+        buffer = wide
+    from_columns(columns, factor, m, k, g, buffer)
+    for i in range(m if code != NULL else 0):
+        buffer[i * k + code[i]] = at_code[i] * factor[i]
+    if out.stream:
+        stream(buffer, m * k, wide)
 
 
 cdef inline int multiclass_logits(
@@ -517,6 +521,7 @@ cdef inline int multiclass_logits(
     cdef double* e = scratch
     cdef double* hessian = e + k * g
     cdef double* t = hessian + k * g
+    cdef double* buffer = t + k * g
     cdef const proba_t* rows
     cdef double total, loss
     cdef int status
@@ -554,24 +559,24 @@ cdef inline int multiclass_logits(
         else:
             for i in range(m):
                 linear[start + i] = distance(top[i], rows[i * k + code[i]])
-        if out.gradient != NULL:
+        if out.gradient.data != NULL:
             for i in range(g):
                 scale[i] = task.scale
             for i in range(m if w != NULL else 0):
                 scale[i] *= w[start + i]
             softmax_derivatives(
                 e, k, g, m, most, rest, code, t if targets else NULL, scale,
-                task.hessian_factor, hessian if out.hessian != NULL else NULL,
+                task.hessian_factor, hessian if out.hessian.data != NULL else NULL,
                 factor, at_code,
             )
             store_columns(
                 e, factor, m, k, g, NULL if targets else code, at_code,
-                out.gradient, out.gradient_kind, first + start,
+                &out.gradient, first + start, buffer,
             )
-            if out.hessian != NULL:
+            if out.hessian.data != NULL:
                 store_columns(
                     hessian, factor, m, k, g, NULL, NULL,
-                    out.hessian, out.hessian_kind, first + start,
+                    &out.hessian, first + start, buffer,
                 )
         start += m
     return 0
@@ -595,6 +600,7 @@ cdef inline int multiclass_probas(
     cdef double* g = scratch
     cdef double* t = g + task.group * k
     cdef double* second = t + task.group * k
+    cdef double* buffer = second + task.group * k
     cdef const proba_t* rows
     cdef double x, total, loss
     cdef int status, sums = 0
@@ -626,10 +632,10 @@ cdef inline int multiclass_probas(
                     g[i * k + j] = -x * total
                     second[i * k + j] = x * total * total
             linear[start + i] = 0.0 - loss
-        if out.gradient != NULL:
+        if out.gradient.data != NULL:
             store_rows(
                 out, first + start, m, k, NULL if w == NULL else w + start, task, g,
-                second,
+                second, buffer,
             )
         start += m
     return sums
@@ -653,10 +659,11 @@ cdef inline int hard_probas(
     cdef Py_ssize_t i, j, m, k = task.n_columns, start = 0
     cdef double* g = scratch
     cdef double* second = g + task.group * k
+    cdef double* buffer = second + task.group * k
     cdef Py_ssize_t code[TILE]
     cdef double inverse, low = task.flat_low, high = task.flat_high
     cdef int status = load(y, p, n, task, q, n_ones, seen)
-    if out.gradient == NULL or status & ~_BAD_ROW_SUM:
+    if out.gradient.data == NULL or status & ~_BAD_ROW_SUM:
         return status
     if k == 1:
         for i in range(n):
@@ -678,7 +685,8 @@ cdef inline int hard_probas(
             g[j] = -inverse
             second[j] = inverse * inverse
         store_rows(
-            out, first + start, m, k, NULL if w == NULL else w + start, task, g, second
+            out, first + start, m, k, NULL if w == NULL else w + start, task, g,
+            second, buffer,
         )
         start += m
     return status
@@ -721,36 +729,52 @@ cdef inline void store_rows(
     const Task* task,
     const double* gradient,  # IN  (n, k)
     const double* hessian,  # IN  (n, k)
+    double* buffer,         # (n, k)
 ) noexcept nogil:
     cdef double scale = task.scale
-    cdef double* wide = <double*>out.gradient + first * k
-    cdef float* narrow = <float*>out.gradient + first * k
-    if out.gradient_kind == FLOAT64:
-        store_as(wide, gradient, n, k, w, scale)
+    store_scaled(&out.gradient, first, n, k, w, scale, gradient, buffer)
+    if out.hessian.data != NULL:
+        scale *= task.hessian_factor
+        store_scaled(&out.hessian, first, n, k, w, scale, hessian, buffer)
+
+
+cdef inline void store_scaled(
+    const Output* out,
+    Py_ssize_t first,       # row of out
+    Py_ssize_t n,
+    Py_ssize_t k,
+    const double* w,        # IN  (n,) or NULL
+    double scale,
+    const double* x,        # IN  (n, k)
+    double* buffer,         # (n, k)
+) noexcept nogil:
+    cdef double* wide = <double*>out.data + first * k
+    if out.kind == FLOAT32:
+        scale_rows(x, n, k, w, scale, <float*>out.data + first * k)
+    elif not out.stream:
+        scale_rows(x, n, k, w, scale, wide)
     else:
-        store_as(narrow, gradient, n, k, w, scale)
-    if out.hessian == NULL:
-        return
-    scale *= task.hessian_factor
-    wide = <double*>out.hessian + first * k
-    narrow = <float*>out.hessian + first * k
-    if out.hessian_kind == FLOAT64:
-        store_as(wide, hessian, n, k, w, scale)
-    else:
-        store_as(narrow, hessian, n, k, w, scale)
+        scale_rows(x, n, k, w, scale, buffer)
+        stream(buffer, n * k, wide)
 
 
 cdef inline Py_ssize_t size_of(int kind) noexcept nogil:
     return 4 if kind == FLOAT32 else 8
 
 
-cdef inline void store_as(
-    proba_t* out,           # OUT (n, k)
+cdef inline const char* cached(const Output* out) noexcept nogil:
+    # What is written is read first, by the memory, unless it goes past the caches: to
+    # be fetched ahead too.
+    return NULL if out.stream else out.data
+
+
+cdef inline void scale_rows(
     const double* x,        # IN  (n, k)
     Py_ssize_t n,
     Py_ssize_t k,
     const double* w,        # IN  (n,) or NULL
     double scale,
+    proba_t* out,           # OUT (n, k)
 ) noexcept nogil:
     cdef Py_ssize_t i, j
     if w == NULL:
@@ -778,7 +802,7 @@ cdef void score_block(
     const Task* task,
     Partial* part,          # OUT
     uint8_t* seen,          # IN/OUT (n_columns,)
-    double* scratch,        # (3, n_columns, task.group)
+    double* scratch,        # (4, n_columns, task.group)
     const Outputs* out,
     Py_ssize_t first_out,   # row of `out` that is row 0 here
 ) noexcept nogil:
@@ -787,11 +811,12 @@ cdef void score_block(
     cdef double linear[TILE]
     cdef double gradient[TILE]
     cdef double hessian[TILE]
+    cdef double buffer[TILE]
     cdef double lane_h[2 * LANES]
     cdef double lane_l[2 * LANES]
-    cdef Py_ssize_t i, first = 0, m, k = task.n_columns
+    cdef Py_ssize_t i, at, first = 0, m, k = task.n_columns
     cdef Py_ssize_t step = k if task.soft else 1
-    cdef bint derive = out.gradient != NULL
+    cdef bint derive = out.gradient.data != NULL
     cdef bint soft = task.soft
     cdef bint targets = soft or task.target_offset != 0
     cdef bint plain = not (targets or task.from_logits)  # the loss is that of block()
@@ -824,9 +849,9 @@ cdef void score_block(
                 factor[i] = 1.0
                 linear[i] = 0.0
         if k == 1:
-            # What is written is read first, by the memory: fetch that ahead too.
-            fetch_ahead(out.gradient, first_out + first, m, size_of(out.gradient_kind))
-            fetch_ahead(out.hessian, first_out + first, m, size_of(out.hessian_kind))
+            at = first_out + first
+            fetch_ahead(cached(&out.gradient), at, m, size_of(out.gradient.kind))
+            fetch_ahead(cached(&out.hessian), at, m, size_of(out.hessian.kind))
             if task.from_logits and targets:
                 status = soft_logits(
                     y + first, p + first, m, task, factor, linear, gradient, hessian,
@@ -849,9 +874,7 @@ cdef void score_block(
                     factor, gradient, hessian, &part.n_ones,
                 )
             if derive and not status:
-                store_rows(
-                    out, first_out + first, m, 1, weights, task, gradient, hessian
-                )
+                store_rows(out, at, m, 1, weights, task, gradient, hessian, buffer)
         elif task.from_logits:
             status = multiclass_logits(
                 y + first * step, p + first * k, m, task, soft, out,
@@ -900,4 +923,6 @@ cdef void score_block(
                 part.exponent += multiply_plain_tile(factor, lane_h, lane_l)
             add_compensated(&part.loss, &part.loss_tail, tree_sum(linear, TILE))
         first += m
+    if out.gradient.stream or out.hessian.stream:
+        stream_end()
     fold_lanes(lane_h, lane_l, part)
