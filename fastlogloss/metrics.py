@@ -82,7 +82,8 @@ def log_loss(
     ------
     ValueError, TypeError, ZeroDivisionError
         Those of scikit-learn, for input that it rejects; ValueError or TypeError for an
-        `eps` that is no number in [0, 0.5).
+        `eps` that is no number in [0, 0.5), a `label_smoothing` that is none in [0, 1),
+        and `y_pred` with what scikit-learn has no word for.
 
     Warns
     -----
@@ -114,16 +115,18 @@ def log_loss(
         and labels is None
         and y_pred is _DEPRECATED
         and eps is _AUTO
-        and not (from_logits or soft_targets or label_smoothing)
+        and not (from_logits or soft_targets or label_smoothing != 0)
     ):
         loss = mean_loss(y_true, y_proba, *DOUBLE)
         if loss is not None:
             return loss
     low = checked_eps(eps)
-    if from_logits or soft_targets or label_smoothing:
+    if from_logits or soft_targets or label_smoothing != 0:
         options = checked_options(
             low, from_logits, soft_targets, label_smoothing, "y_proba"
         )
+        if not _is_default(y_pred):
+            raise TypeError("logits, targets and smoothing go with y_proba, not y_pred")
         return _score_loss(y_true, y_proba, sample_weight, labels, options, normalize)
     keywords = {
         "normalize": normalize,
@@ -261,7 +264,7 @@ def sample_log_loss(
         isinstance(out, np.ndarray) and out.dtype == np.float64 and out.flags.writeable
     ):
         raise TypeError("out must be a writeable ndarray of float64")
-    if from_logits or soft_targets or label_smoothing:
+    if from_logits or soft_targets or label_smoothing != 0:
         options = checked_options(
             low, from_logits, soft_targets, label_smoothing, "y_proba"
         )

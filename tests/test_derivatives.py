@@ -883,6 +883,17 @@ class TestErrors:
             log_loss_gradient(y, P3[:, 0], out=y, **LOGITS)
         np.testing.assert_array_equal(t, P3)
 
+    @pytest.mark.parametrize("smoothing", [None, "0.1", 1.0, -0.1, math.nan])
+    @pytest.mark.parametrize("function", [log_loss, sample_log_loss, log_loss_gradient])
+    def test_smoothing(self, function, smoothing):
+        with pytest.raises((ValueError, TypeError), match="label_smoothing"):
+            function([0, 1], [0.2, 0.7], label_smoothing=smoothing)
+
+    def test_former_name(self):
+        for keywords in ({"y_proba": [0.0, 1.0]}, {}):
+            with pytest.raises(TypeError, match="y_pred"):
+                log_loss([0, 1], y_pred=[0.2, 0.7], **keywords, **LOGITS)
+
     @pytest.mark.parametrize("hessian", ["other", None, ["exact"]])
     def test_hessian(self, hessian):
         with pytest.raises((ValueError, TypeError), match="hessian"):
