@@ -334,6 +334,15 @@ CASES = [
         section=DERIVATIVES,
     ),
     Case(
+        "gradient-2-threads",
+        "n=1e7, probabilities and weights: loss+gradient",
+        "gradient",
+        partial(binary, labels=np.float64, weights=True),
+        (Target("y @ p"),),
+        threads=2,
+        section=DERIVATIVES,
+    ),
+    Case(
         "prepared",
         "n=100, `LogLoss(y)(p)`",
         "prepared",

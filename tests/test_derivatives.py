@@ -549,6 +549,22 @@ class TestForm:
         assert_exact(found[1], exact[1], DERIVATIVE_RTOL, factors)
         assert_exact(found[2], exact[2], DERIVATIVE_RTOL, factors)
 
+    @pytest.mark.usefixtures("engine")
+    def test_weights_beyond_the_range_of_exp(self):
+        """A sum, not a mean, and so heavy that nothing that small is lost."""
+        keywords = {"normalize": False, "labels": [0, 1, 2], **LOGITS}
+        z = np.array([[0.0, -np.inf, -900.0], [0.0, -740.0, -745.0]])
+        w = np.array([1e300, 1e20])
+        _, gradient, hessian = log_loss_gradient_hessian(
+            [0, 0], z, sample_weight=w, **keywords
+        )
+        assert gradient[0].tolist() == [0.0, 0.0, 0.0]
+        assert hessian[0].tolist() == [0.0, 0.0, 0.0]
+        _, exact, exact_hessian = exact_logits([1, 0, 0], z[1].tolist())
+        factor = [mpmath.mpf(w[1])]
+        assert_exact(gradient[1:], [exact], DERIVATIVE_RTOL, factor)
+        assert_exact(hessian[1:], [exact_hessian], DERIVATIVE_RTOL, factor)
+
     def test_negative_zero_is_a_weight(self):
         found, expected = (
             log_loss_gradient([0, 1], [1.0, 2.0], sample_weight=[zero, 1], **LOGITS)

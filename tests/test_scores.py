@@ -270,6 +270,15 @@ NOT_WRONG = (np.inf, -np.inf, 0.0, -0.0, 5e-324, -5e-324, 1.7e308, -1.7e308, 800
 class TestStatus:
     """What is wrong is found wherever it stands; what is not wrong is not found."""
 
+    @pytest.mark.parametrize("n_columns", COLUMNS)
+    @pytest.mark.parametrize("kind", ["labels", "smoothed"])
+    @pytest.mark.parametrize("from_logits", [True, False])
+    def test_a_check_sees_the_classes(self, loops, n_columns, kind, from_logits):
+        y, p, *_ = scores_case(300, n_columns, kind, from_logits)
+        state = new_state(loops, n_columns, kind, from_logits)
+        assert state.add(y, p, check_only=True)
+        assert state.n_classes_seen == len(np.unique(y))
+
     @pytest.mark.parametrize("n_columns", [1, 2, 10])
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -518,3 +527,12 @@ class TestManyLike:
         narrow = np.empty(len(scores), "f4")
         assert not loops.many_like(like, y, scores, None, narrow, n_threads)
         assert not loops.many_like(like, y, scores, None, np.empty(3), n_threads)
+        assert not loops.many_like(like, y, np.array(0.5), None, np.empty(1), n_threads)
+        fixed = np.empty(len(scores))
+        fixed.flags.writeable = False
+        assert not loops.many_like(like, y, scores, None, fixed, n_threads)
+        empty = loops.LossState.__new__(loops.LossState)
+        with pytest.raises(ValueError, match="without its parameters"):
+            loops.many_like(empty, y, scores, None, np.empty(10), n_threads)
+        with pytest.raises(ValueError, match="without its parameters"):
+            loops.mean_like(empty, y, p, None)

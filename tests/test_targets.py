@@ -329,6 +329,14 @@ class TestCompiled:
         words = sorted(words)
         self.check_strings(words + words[::-1])
 
+    def test_strings_of_one_hash(self):
+        self.check_strings(["sensor_Arow4col4", "sensor_Mrow0col0"])
+        letters, digits = map(chr, range(65, 91)), range(10)
+        words = [
+            f"sensor_{c}row{i}col{j}" for c in letters for i in digits for j in digits
+        ]
+        self.check_strings(words)
+
     @given(st.lists(st.text("ab\0\xe9\u4100\U0001f600", max_size=12), min_size=1))
     def test_any_strings(self, words):
         self.check_strings(words)

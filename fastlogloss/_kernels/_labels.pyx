@@ -7,7 +7,8 @@
 # B. The table stops at `limit` records: there are never more classes than columns, so
 #    it needs no growth, and labels that are no classes at all are found out early.
 # C. Strings become records too: eight bytes of a short one are all of it, those of a
-#    longer one a hash, and then the strings are compared. Rejected: a dict, which takes
+#    longer one a hash, and then the strings are compared; where another one has that
+#    hash, the next of a fixed sequence takes its place. Rejected: a dict, which takes
 #    15 ns more a row for its own hash, writes that to every string, and compares.
 # D. The GIL is held throughout: other threads cannot resize what is read, and an
 #    object stays alive while it is looked up.
@@ -279,15 +280,18 @@ cdef bint _number(
             return False
         record[0] = short_text(text, size) if size <= 8 else hash_record(text, size)
         record[1] = <uint64_t>size << 3 | <uint64_t>PyUnicode_KIND(item)
-        number = table.find(<const char*>record, TEXT)
-        if number < 0:
-            return False
-        if number == len(known):
-            known.append(<object>item)
-        elif size > 8 and memcmp(
-            text, PyUnicode_DATA(PyList_GET_ITEM(<PyObject*>known, number)), size
-        ):
-            return False
+        while True:
+            number = table.find(<const char*>record, TEXT)
+            if number < 0:
+                return False
+            if number == len(known):
+                known.append(<object>item)
+                break
+            if size <= 8 or memcmp(
+                text, PyUnicode_DATA(PyList_GET_ITEM(<PyObject*>known, number)), size
+            ) == 0:
+                break
+            record[0] = record[0] * <uint64_t>0x9E3779B97F4A7C15 + 1
         numbers[i] = <code_t>number
     return True
 

@@ -308,7 +308,9 @@ cdef Py_ssize_t count_seen(
     int n_threads,
 ) noexcept nogil:
     cdef Py_ssize_t i, j, k = task.n_columns, n = 0
-    cdef bint marked = task.from_logits or task.target_offset != 0
+    cdef bint marked = task.from_logits or (
+        task.target_offset != 0 and not task.check_only
+    )
     if k == 1 or (k == 2 and not marked):
         return (total.n_ones > 0) + (total.n_ones < n_rows)
     for j in range(k):
@@ -666,6 +668,8 @@ def mean_like(LossState like, y, p, w):
     if type(y) is not cnp.ndarray or type(p) is not cnp.ndarray:
         return None
     cdef Task task = like.task
+    if task.n_columns == 0:
+        raise ValueError("a LossState without its parameters")
     task.general = is_general(&task)
     return _short_mean(&task, y, p, w, False)
 
@@ -714,23 +718,28 @@ def many_like(
     array is not plain or anything is wrong with it.
     """
     cdef Many many
-    cdef Py_ssize_t n_models = scores.shape[0], first = 0, n, b, model
+    cdef Py_ssize_t n_models, first = 0, n, b, model
     cdef Py_ssize_t k = like.task.n_columns
     cdef uint8_t* seen = NULL
     cdef double* scratch = NULL
     cdef Partial* totals = NULL
     cdef Partial* parts
     cdef int status = 0
+    if k == 0:
+        raise ValueError("a LossState without its parameters")
     many.task = like.task
     many.task.general = is_general(&like.task)
-    if n_models == 0 or not _is_plain(scores, 2 if k == 1 else 3):
+    if not _is_plain(scores, 2 if k == 1 else 3):
+        return False
+    n_models = cnp.PyArray_DIM(scores, 0)
+    if n_models == 0:
         return False
     if not (_read(&many.span, &many.task, y, scores[0], w) and many.span.n):
         return False
-    if not _is_vector(losses, n_models):
+    if not (_is_vector(losses, n_models) and cnp.PyArray_ISWRITEABLE(losses)):
         return False
     start_many(&many, n_models, n_threads)
-    guard = [weakref.ref(a) for a in (y, scores, w) if a is not None]
+    guard = [weakref.ref(a) for a in (y, scores, w, losses) if a is not None]
     try:
         seen = <uint8_t*>calloc(many.span.n_threads, k)
         scratch = <double*>malloc(

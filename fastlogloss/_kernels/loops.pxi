@@ -31,7 +31,8 @@
 # F. Blocks, tiles and lanes are fixed by n_columns alone and merged in order: the same
 #    bits for every thread count, instruction set and memory layout. Tails are padded
 #    with the neutral row (q = 1, weight 0).
-# G. Pure: no Python, no allocation, no I/O inside; threads only in run_typed().
+# G. Pure: no Python, no allocation, no I/O inside; threads only in run() and
+#    run_many().
 
 cimport cython
 cimport numpy as cnp
@@ -135,6 +136,7 @@ HAS_OPENMP = bool(openmp.HAS_OPENMP)
 
 cdef double MIN_FACTOR = 2.0 ** -56
 cdef double MAX_TOP = 2048.0  # design L; at least twice 746, where exp(-x) is 0
+cdef double MIN_EXP = 2.0 ** -1018  # times 2^-128 it is 0; see FLL_FLOOR
 cdef double MIN_SCALE = 2.0 ** -1000  # of what is multiplied by nearly 2^128
 cdef double TARGET_TOLERANCE = 1e-6  # of a row of targets around 1: float32 rows pass
 

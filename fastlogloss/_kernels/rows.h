@@ -1,6 +1,6 @@
 /* Several rows of a matrix at a time: where loops over rows and loops over columns meet
-   and gcc makes no shuffles of plain loops, nor keeps lanes in registers. Every function has its plain form, which
-   does the same operations on each number.
+   and gcc makes no shuffles of plain loops, nor keeps lanes in registers. Every function
+   has its plain form, which does the same operations on each number.
 
    A 4 x 2 piece of the matrix is two vectors, one of its even and one of its odd rows;
    unpacked, they are its two columns. */

@@ -269,7 +269,7 @@ FLL_INLINE double log_product(double h, double l, double e)
 {
     const double scale = e * FLL_LN2;
     const double tail = product_error(e, FLL_LN2, scale) + e * FLL_LN2_TAIL;
-    const double m = log_normal(h) ;
+    const double m = log_normal(h);
     const double sum = scale + m;
     return sum + (sum_error(scale, m, sum) + (tail + l / h));
 }

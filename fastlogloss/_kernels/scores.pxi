@@ -381,6 +381,7 @@ cdef inline uint64_t softmax_group(
             e[j * g + i] = exp_rest(e[j * g + i])
         for i in range(g):
             x = times_power(e[j * g + i], shifted[i])
+            x = 0.0 if x < MIN_EXP else x  # of a logit below `least`
             e[j * g + i] = x
             same = 0 - <uint64_t>(x == most[i])
             rest[i] += choose(same, 0.0, x)
@@ -435,10 +436,10 @@ cdef inline void softmax_derivatives(
         for j in range(k):
             for i in range(g):
                 x = e[j * g + i]
-                hessian[j * g + i] = x * (
-                    others(x, most[i], rest[i], total[i])
-                    * (inverse[i] * weight[i] * hessian_factor)
-                )
+                # In this order, nothing on the way is too small to be a normal number.
+                hessian[j * g + i] = (
+                    x * others(x, most[i], rest[i], total[i])
+                ) * (inverse[i] * weight[i] * hessian_factor)
     if t == NULL:
         for i in range(m):
             # p - 1 is minus the sum of the others.
@@ -458,7 +459,7 @@ cdef inline void softmax_derivatives(
         for i in range(g):
             if factor[i] < MIN_SCALE:
                 factor[i] = (inverse[i] * 2.0**128) * scale[i]
-                if i < m:
+                if t == NULL and i < m:
                     at_code[i] *= 2.0**-128
                 for j in range(k):
                     e[j * g + i] *= 2.0**-128
