@@ -342,7 +342,7 @@ cdef inline uint64_t softmax_group(
     cdef double shift[MAX_GROUP]
     cdef double shifted[MAX_GROUP]
     cdef double ones[MAX_GROUP]
-    cdef double x
+    cdef double x, smallest = MIN_EXP
     cdef uint64_t same, bad = 0, far = 0
     cdef Py_ssize_t i, j, at
     for i in range(g):
@@ -381,7 +381,7 @@ cdef inline uint64_t softmax_group(
             e[j * g + i] = exp_rest(e[j * g + i])
         for i in range(g):
             x = times_power(e[j * g + i], shifted[i])
-            x = 0.0 if x < MIN_EXP else x  # of a logit below `least`
+            x = 0.0 if x < smallest else x  # of a logit below `least`
             e[j * g + i] = x
             same = 0 - <uint64_t>(x == most[i])
             rest[i] += choose(same, 0.0, x)
