@@ -31,6 +31,7 @@ _BAD_LABEL = _kernels.loops.BAD_LABEL
 # Below this many probabilities a second thread costs more than it saves.
 THREAD_VALUES = 1 << 17
 _CHUNK = 16384
+_MAX_WORK = 1000  # of a search that decides most cases at once
 
 
 def _limits(eps, margin):
@@ -80,13 +81,6 @@ class Evaluation:
     def n_classes(self):
         """Number of columns, counting that of class 0 where it is left out."""
         return 2 if self.proba.ndim == 1 else self.proba.shape[1]
-
-    def may_overlap(self, out):
-        """Whether writing to `out` may change what is still to be read."""
-        y = getattr(self.codes, "y", None)
-        return np.may_share_memory(out, self.proba) or (
-            y is not None and np.may_share_memory(out, y)
-        )
 
 
 def evaluate(
@@ -194,12 +188,18 @@ class Options(NamedTuple):
     from_logits: bool = False
     soft: bool = False
     smoothing: float = 0.0
-    name: str = "y_score"  # of the scores, where something is wrong with them
+    # The rest is about scores that scikit-learn does not see: it makes of byte-swapped
+    # numbers float64 first, with the epsilon of that.
+    any_order: bool = False
+    name: str = "y_score"  # where something is wrong with them
+    of: str = ""  # " of model 3", likewise
+    y_name: str = "y_true"
 
 
 def new_state(p, options):
     """An empty `LossState` for scores like `p`."""
-    low, tolerance = _LIMITS.get(p.dtype, DOUBLE)
+    dtype = p.dtype.newbyteorder("=") if options.any_order else p.dtype
+    low, tolerance = _LIMITS.get(dtype, DOUBLE)
     if options.eps is not None:
         low = options.eps
     return LossState(
@@ -214,35 +214,54 @@ def new_state(p, options):
 
 
 def add(
-    codes, p, weights, options, rows=None, *, gradient=None, hessian=None, **scaling
+    codes,
+    p,
+    weights,
+    options,
+    rows=None,
+    *,
+    gradient=None,
+    hessian=None,
+    weight_factor=1.0,
+    **scaling,
 ):
     """A `LossState` of all rows: one call of the kernel or, from buffers, many.
 
     Losses of rows and derivatives are written to `rows`, `gradient` and `hessian`, if
-    given; `scaling` is passed on to the kernel.
+    given; `scaling` is passed on to the kernel. Weights are multiplied by their factor.
     """
     state = new_state(p, options)
     threads = 1 if p.size < THREAD_VALUES else n_threads()
     outputs = {"rows": rows, "gradient": gradient, "hessian": hessian}
-    done = codes.whole is not None and state.add(
+    whole = codes.whole is not None and weight_factor == 1
+    done = whole and state.add(
         codes.whole, p, weights, n_threads=threads, **outputs, **scaling
     )
     if not done:
-        _add_chunks(state, codes, p, weights, outputs, scaling)
+        _add_chunks(state, codes, p, weights, weight_factor, outputs, scaling)
     return state
 
 
-def _add_chunks(state, codes, p, weights, outputs, scaling):
+def _add_chunks(state, codes, p, weights, weight_factor, outputs, scaling):
     # Blocks are the same as in one call, and so is the sum to the last bit.
     dtype = np.dtype(np.float32 if p.dtype.type is np.float32 else np.float64)
+    n_rows = state.block_rows
     outputs = {name: out for name, out in outputs.items() if out is not None}
-    for start in range(0, len(p), state.block_rows):
-        chunk = slice(start, min(start + state.block_rows, len(p)))
+    buffers = {
+        name: np.empty(out[:n_rows].shape, out.dtype)
+        for name, out in outputs.items()
+        if not (out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative)
+    }
+    for start in range(0, len(p), n_rows):
+        chunk = slice(start, min(start + n_rows, len(p)))
         w = weights
         if w is not None:
             w = np.require(w[chunk], np.float64, "CA")
+            if weight_factor != 1:
+                w = w * weight_factor
         written = {
-            name: np.empty(out[chunk].shape, out.dtype) for name, out in outputs.items()
+            name: buffers[name][: chunk.stop - start] if name in buffers else out[chunk]
+            for name, out in outputs.items()
         }
         done = state.add(
             codes.chunk(chunk.start, chunk.stop),
@@ -255,8 +274,8 @@ def _add_chunks(state, codes, p, weights, outputs, scaling):
             raise RuntimeError("the kernel refused its own buffers")
         if state.status & INVALID:
             return
-        for name, out in outputs.items():
-            out[chunk] = written[name]
+        for name in buffers:
+            outputs[name][chunk] = written[name]
 
 
 def null_loss(codes, n_classes, weights=None):
@@ -293,6 +312,21 @@ def _code_chunks(codes, n_classes, weights):
 def _finite(evaluation):
     # A NaN or infinite weight makes their sum such; scikit-learn says which it was.
     return evaluation if math.isfinite(evaluation.weight) else None
+
+
+def overlap(out, *arrays):
+    """Whether writing to `out` may change one of the arrays, of which some are None.
+
+    Where it would take long to find out, it may.
+    """
+    try:
+        return any(
+            np.shares_memory(out, array, max_work=_MAX_WORK)
+            for array in arrays
+            if array is not None
+        )
+    except np.exceptions.TooHardError:
+        return True
 
 
 def as_numbers(values):

@@ -6,13 +6,26 @@ error names the argument and the first row that is wrong.
 """
 
 import math
-import sys
 import warnings
 from numbers import Real
 
 import numpy as np
 
 from fastlogloss import _kernels
+from fastlogloss._errors import (
+    CHUNK,
+    caller_level,
+    check_flag,
+    check_out,
+    check_rows,
+    chunks,
+    describe,
+    explain_labels,
+    find,
+    place,
+    raise_changed,
+    shortened,
+)
 from fastlogloss._inputs import (
     BAD_ROW_SUM,
     INVALID,
@@ -22,12 +35,14 @@ from fastlogloss._inputs import (
     as_numbers,
     as_weights,
     new_state,
+    overlap,
 )
 from fastlogloss._targets import (
     DirectCodes,
     Factorized,
     StoredCodes,
     as_array,
+    class_list,
     encode,
     read,
     sorted_labels,
@@ -74,51 +89,58 @@ class Targets:
 
 def checked_options(eps, from_logits, soft_targets, label_smoothing, name="y_score"):
     """`Options` of the arguments that the public functions have in common."""
+    low = checked_eps(eps)
+    check_flag("from_logits", from_logits)
+    check_flag("soft_targets", soft_targets)
     if not isinstance(label_smoothing, Real):
         raise TypeError(f"label_smoothing must be a number, got {label_smoothing!r}")
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing!r}")
     return Options(
-        eps, bool(from_logits), bool(soft_targets), float(label_smoothing), name
+        low,
+        bool(from_logits),
+        bool(soft_targets),
+        float(label_smoothing),
+        any_order=True,
+        name=name,
     )
 
 
 def read_scores(y_score, name="y_score"):
-    """`y_score` as (n,) or (n, K) numbers, and the number of classes."""
+    """`y_score` as (n,) or (n, K) numbers, the number of classes, and its shape."""
     p = as_numbers(y_score)
-    n_classes = 0
+    n_classes, shape = 0, ()
     if p is not None:
+        shape = p.shape
         p, n_classes = as_columns(p)
     if n_classes < 2:
         raise ValueError(
             f"{name} must hold real numbers, of shape (n_samples,) or "
-            f"(n_samples, n_classes), got {_describe(y_score)}"
+            f"(n_samples, n_classes), got {describe(y_score)}"
         )
     if len(p) == 0:
         raise ValueError(f"{name} holds no rows")
-    return p, n_classes
+    return p, n_classes, shape
 
 
 def read_weights(sample_weight, n):
-    """Weights as float64 and their sum; None and `n` where there are none."""
+    """Weights, of any real type, and their sum; None and `n` where there are none."""
     if sample_weight is None:
         return None, float(n)
     weights = as_weights(sample_weight, n)
     if weights is None:
         raise ValueError(
-            f"sample_weight must be {n} real numbers, got {_describe(sample_weight)}"
+            f"sample_weight must be {n} real numbers, got {describe(sample_weight)}"
         )
-    if weights.dtype.str[1:] == "f8":  # others are converted where they are read
-        weights = np.require(weights, np.float64, "CA")
     total = _sum_weights(weights)
     if not math.isfinite(total):
-        i = _first(~(np.isfinite(weights) & (weights >= 0)))
-        if i is not None:
+        at = find(lambda w: ~(np.isfinite(w) & (w >= 0)), weights)
+        if at is not None:
             raise ValueError(
                 "sample_weight must be finite and not negative, got "
-                f"{weights[i]} in row {i}"
+                f"{weights[at]} in {place(at)}"
             )
-        total = _sum_weights(np.abs(weights))  # there was a -0.0, or the sum overflows
+        total = _sum_weights(weights, np.abs)  # there was a -0.0, or the sum overflows
         if not math.isfinite(total):
             raise ValueError("the sum of sample_weight is not finite")
     if total == 0:
@@ -126,12 +148,16 @@ def read_weights(sample_weight, n):
     return weights, total
 
 
-def _sum_weights(weights):
+def _sum_weights(weights, function=np.asarray):
+    # In chunks whatever the type and layout, of which no bit of the sum may depend.
     sum_weights = _kernels.loops.sum_weights
-    if weights.dtype == np.float64:
-        return sum_weights(weights)
-    chunks = (weights[i : i + 16384] for i in range(0, len(weights), 16384))
-    return math.fsum(sum_weights(np.require(c, np.float64, "CA")) for c in chunks)
+    try:
+        return math.fsum(
+            sum_weights(np.require(function(chunk), np.float64, "CA"))
+            for _, chunk in chunks(weights)
+        )
+    except OverflowError:
+        return math.inf
 
 
 def read_targets(y_true, n_classes, shape, weights, weight_sum, options, classes=None):
@@ -140,94 +166,130 @@ def read_targets(y_true, n_classes, shape, weights, weight_sum, options, classes
     Without `classes`, plain numbers are taken to be codes; `sum_losses` finds out.
     """
     n = shape[0]
+    if classes is not None and len(classes) != n_classes:
+        raise ValueError(
+            f"there are {len(classes)} labels, but {n_classes} columns of "
+            f"{options.name}"
+        )
     if options.soft:
-        codes = read_soft(y_true)
+        codes = read_soft(y_true, options.y_name)
         if codes.whole.shape != shape:
             raise ValueError(
                 f"y_true has shape {codes.whole.shape}, but {options.name} {shape}: "
                 "there must be a soft target for each score"
             )
         return Targets(codes, None, n_classes, weights, weight_sum)
-    y = read_labels(y_true)
+    y = read_labels(y_true, options.y_name)
     if _length(y) != n:
         raise ValueError(f"y_true has {_length(y)} rows, but {options.name} {n}")
-    if classes is not None and len(classes) != n_classes:
-        raise ValueError(
-            f"there are {len(classes)} labels, but {n_classes} columns of "
-            f"{options.name}"
-        )
     if classes is None or classes == list(range(n_classes)):
         if isinstance(y, np.ndarray) and y.dtype.kind in "biuf":
             return Targets(DirectCodes(y), None, n_classes, weights, weight_sum)
-    codes, classes = encode_labels(y, classes, n_classes)
+    codes, classes = encode_labels(y, classes, n_classes, options)
     return Targets(codes, classes, n_classes, weights, weight_sum)
 
 
-def read_soft(y_true):
-    """Soft targets as `StoredCodes`: float64, not yet validated."""
+def read_targets_alone(y_true, sample_weight, classes, options):
+    """`Targets` of scores that are still to come: copies, of which all is validated."""
+    y_name = options.y_name
+    if classes is not None:
+        classes = class_list(classes)
+    if options.soft:
+        y = read_soft(y_true, y_name).y
+        n_classes = 2 if y.ndim == 1 else y.shape[1]
+        if classes is not None and len(classes) != n_classes:
+            raise ValueError(
+                f"classes has {len(classes)} labels, {y_name} {n_classes} columns"
+            )
+        whole = np.array(y, np.float64, order="C")
+    else:
+        y = read_labels(y_true, y_name)
+        codes, classes = encode_labels(y, classes, None, options)
+        n_classes = len(classes)
+        if n_classes < 2:
+            raise ValueError(
+                f"{y_name} holds only the label {classes[0]!r}: name all of them "
+                "(classes=)"
+            )
+        whole = np.empty(len(codes), np.uint8 if n_classes < 255 else np.int64)
+        for start in range(0, len(codes), CHUNK):
+            whole[start : start + CHUNK] = codes.chunk(start, start + CHUNK)
+    weights, total = read_weights(sample_weight, len(whole))
+    if weights is not None:
+        weights = weights.astype(np.float64)
+    targets = Targets(StoredCodes(whole), classes or (), n_classes, weights, total)
+    if options.soft:
+        logits = options._replace(from_logits=True)
+        sum_losses(targets, np.zeros(whole.shape), logits, check_only=True)
+    return targets
+
+
+def read_soft(y_true, name="y_true"):
+    """Soft targets as `DirectCodes`, not yet validated."""
     y = as_numbers(y_true)
     if y is None or y.dtype.kind not in "fiub" or y.ndim not in (1, 2):
         raise ValueError(
-            "soft targets y_true must be real numbers of shape (n_samples,) or "
-            f"(n_samples, n_classes), got {_describe(y_true)}"
+            f"soft targets {name} must be real numbers of shape (n_samples,) or "
+            f"(n_samples, n_classes), got {describe(y_true)}"
         )
-    if len(y) == 0:
-        raise ValueError("y_true holds no targets")
-    y = np.require(y, np.float64, "CA")
-    return StoredCodes(y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y)
+    if y.size == 0:
+        raise ValueError(f"{name} holds no targets")
+    return DirectCodes(y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y, np.float64)
 
 
-def read_labels(y_true):
+def read_labels(y_true, name="y_true"):
     y = read(y_true)
-    if y is None or _length(y) == 0:
-        raise ValueError(f"y_true must be a vector of labels, got {_describe(y_true)}")
-    return y
+    if y is not None and _length(y):
+        return y
+    array = as_array(y_true)
+    is_vector = array is not None and (array.ndim == 1 or array.shape[1:] == (1,))
+    if is_vector and len(array):  # numpy makes one type of a list of several
+        labels = y_true if isinstance(y_true, list | tuple) else array.ravel()
+        explain_labels(labels, name)
+    raise ValueError(f"{name} must be a vector of labels, got {describe(y_true)}")
 
 
-def encode_labels(y, classes, n_classes):
+def encode_labels(y, classes, n_classes, options):
     """Codes of the labels that `read_labels` has read, and what they stand for."""
     limit = _length(y) if classes is not None or n_classes is None else n_classes
     encoded = encode(y, classes, limit=max(limit, 2))
     if encoded is None:
-        if isinstance(y, np.ndarray) and y.dtype.kind == "f":
-            i = _first(~(np.isfinite(y) & (y == np.floor(y))))
-            if i is not None:
-                raise ValueError(
-                    f"y_true must hold labels, whole numbers among them, got {y[i]} in "
-                    f"row {i}; are these soft targets (soft_targets=True)?"
-                )
-        raise ValueError(
-            "y_true must hold labels, strings or whole numbers, of not more than "
-            f"{limit} kinds"
-        )
+        labels = [y.found[i] for i in y.numbers] if isinstance(y, Factorized) else y
+        explain_labels(labels, options.y_name, max(limit, 2), options.name)
     if encoded.unseen:
-        code = np.concatenate(
-            [encoded.codes.chunk(i, i + 16384) for i in range(0, _length(y), 16384)]
-        )
-        i = _first(code == len(encoded.classes))
-        label = y.found[y.numbers[i]] if isinstance(y, Factorized) else y[i : i + 1]
-        label = label.tolist()[0] if isinstance(label, np.ndarray) else label
-        raise ValueError(
-            f"y_true holds the label {label!r} in row {i}, which is none of "
-            f"{encoded.classes}"
-        )
+        for start in range(0, _length(y), CHUNK):
+            code = encoded.codes.chunk(start, start + CHUNK)
+            at = find(lambda code: code == len(encoded.classes), code)
+            if at is not None:
+                i = start + at[0]
+                raise ValueError(
+                    f"{options.y_name} holds the label {_label(y, i)!r} in row {i}, "
+                    f"which is none of {shortened(encoded.classes)}"
+                )
+        raise_changed()
     if n_classes is not None and len(encoded.classes) != n_classes:
-        _raise_missing(encoded.classes, n_classes)
+        raise ValueError(
+            f"{options.y_name} holds the labels {shortened(encoded.classes)}, but the "
+            f"scores are for {n_classes} classes: name all of them (labels= or "
+            "classes=)"
+        )
     return encoded.codes, encoded.classes
 
 
-def _raise_missing(found, n_classes):
-    raise ValueError(
-        f"y_true holds the labels {found}, but the scores are for {n_classes} classes: "
-        "name all of them (labels= or classes=)"
-    )
+def _label(y, i):
+    if isinstance(y, Factorized):
+        return y.found[y.numbers[i]]
+    return y[i : i + 1].tolist()[0]
 
 
-def sum_losses(targets, p, options, *, check_seen=False, rows=None, **outputs):
+def sum_losses(
+    targets, p, options, *, check_seen=False, warn=True, rows=None, **outputs
+):
     """A `LossState` of valid rows, or the error that says what is wrong.
 
     With `check_seen`, labels taken as codes have to be all of them, since a few of
-    others (1 and 2, and here only 1) may look like codes.
+    others (1 and 2, and here only 1) may look like codes. With `warn`, rows of
+    probabilities whose sum is not one are a warning.
     """
     state = add(targets.codes, p, targets.weights, options, rows, **outputs)
     status = state.status & INVALID
@@ -239,128 +301,138 @@ def sum_losses(targets, p, options, *, check_seen=False, rows=None, **outputs):
             or state.n_classes_seen == targets.n_classes
         )
         if complete:
-            if state.status & BAD_ROW_SUM:
-                _warn_of_sums(p, options.name)
+            if warn and state.status & BAD_ROW_SUM:
+                _warn_of_sums(p, options)
             return state
     if status in (0, _BAD_LABEL) and targets.classes is None and not options.soft:
         # The labels are no codes. Once more, with codes.
         y, limit = targets.codes.y, targets.n_classes
         classes = None if check_seen else list(range(limit))
-        targets.codes, targets.classes = encode_labels(y, classes, limit)
-        return sum_losses(targets, p, options, rows=rows, **outputs)
-    _explain(status, targets, p, options.name)
+        targets.codes, targets.classes = encode_labels(y, classes, limit, options)
+        return sum_losses(targets, p, options, warn=warn, rows=rows, **outputs)
+    _explain(status, targets, p, options)
 
 
-def _explain(status, targets, p, name):
+def _explain(status, targets, p, options):
     """Find the first row that the kernel stumbled over, and say so."""
+    name, y_name = options.name, options.y_name
     if status & _BAD_SCORE:
-        i = _first(np.isnan(p))
-        raise ValueError(f"{name} is NaN in row {i}")
+        at = find(np.isnan, p)
+        if at is not None:
+            raise ValueError(f"{name} is NaN in {place(at, options)}")
     if status & _BAD_PROBA:
-        i = _first(~((p >= 0) & (p <= 1)))
-        raise ValueError(
-            f"{name} must be probabilities in [0, 1], got {p[i]} in row {i}; are "
-            "these logits (from_logits=True)?"
-        )
+        at = find(_outside, p)
+        if at is not None:
+            raise ValueError(
+                f"{name} must be probabilities in [0, 1], got {p[at]} in "
+                f"{place(at, options)}; are these logits (from_logits=True)?"
+            )
     if status & _kernels.loops.BAD_TARGET:
         t = targets.codes.whole
-        i = _first(~((t >= 0) & (t <= 1)))
-        if i is not None:
-            raise ValueError(f"y_true must be in [0, 1], got {t[i]} in row {i}")
-        i = _first(~(np.abs(t.sum(axis=1) - 1) <= _TARGET_TOLERANCE))
-        raise ValueError(f"the targets y_true of row {i} sum to {t[i].sum()}, not to 1")
-    raise RuntimeError(f"an argument changed while it was read (status {status})")
+        at = find(_outside, t)
+        if at is not None:
+            raise ValueError(f"{y_name} must be in [0, 1], got {t[at]} in {place(at)}")
+        if t.ndim == 2:
+            at = find(lambda t: ~(np.abs(_sums(t) - 1) <= _TARGET_TOLERANCE), t)
+            if at is not None:
+                total = _sums(t[at])
+                raise ValueError(
+                    f"the targets {y_name} of {place(at)} sum to {total}, not to 1"
+                )
+    raise_changed()
 
 
-def _warn_of_sums(p, name):
-    total = p.sum(axis=1, dtype=np.float64)
-    i = int(np.abs(total - 1).argmax())
-    if np.isnan(total[i]):
-        raise ValueError(f"{name} is NaN in row {i}")
+def _outside(values):
+    return ~((values >= 0) & (values <= 1))
+
+
+def _sums(rows):
+    return rows.sum(axis=-1, dtype=np.float64)
+
+
+def _warn_of_sums(p, options):
+    worst, worst_total = 0, 1.0
+    for start, chunk in chunks(p):
+        total = _sums(chunk)
+        i = int(np.abs(total - 1).argmax())  # of the first NaN, if there is one
+        if not abs(total[i] - 1) <= abs(worst_total - 1):
+            worst, worst_total = start + i, total[i]
+        if np.isnan(total[i]):
+            raise_changed()
     warnings.warn(
-        f"The rows of {name} do not sum to one. Make sure to pass probabilities. The "
-        f"worst is row {i}, which sums to {total[i]}.",
+        f"The rows of {options.name} do not sum to one. Make sure to pass "
+        f"probabilities. The worst is {place((worst,), options)}, which sums to "
+        f"{worst_total}.",
         UserWarning,
-        stacklevel=_caller_level(),
+        stacklevel=caller_level(),
     )
 
 
-def _caller_level():
-    """`stacklevel` of the first frame that is not ours."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals["__name__"].startswith("fastlogloss."):
-        frame, level = frame.f_back, level + 1
-    return level
+def write_rows(codes, p, options, out):
+    """Losses of rows that have been validated, into `out`, which they may overlap."""
+    check_rows(out, len(p))
+    rows = np.empty(len(p)) if overlap(out, p, codes.y) else out
+    if add(codes, p, None, options, rows).status & INVALID:
+        raise_changed()
+    if rows is not out:
+        out[...] = rows
+    return out
 
 
 def derivatives(
     targets, p, options, shape, *, normalize, order, hessian, out, check_seen=False
 ):
     """(loss, gradient) or, for `order` 2, (loss, gradient, hessian)."""
+    check_flag("normalize", normalize)
     if not isinstance(hessian, str) or hessian not in HESSIANS:
         raise ValueError(f"hessian must be one of {list(HESSIANS)}, got {hessian!r}")
     if hessian != "exact" and not options.from_logits:
         raise ValueError(f"hessian={hessian!r} is for from_logits=True")
     names = ("gradient", "hessian")[:order]
-    if normalize and targets.weight_sum < 1e-290:
-        # 1 / weight_sum would overflow; powers of 2 change no bit of the mean.
-        scale = 2.0**600
-        targets = Targets(
-            targets.codes,
-            targets.classes,
-            targets.n_classes,
-            targets.weights * scale,
-            targets.weight_sum * scale,
-        )
     factor = HESSIANS[hessian](targets.n_classes) if p.ndim == 2 else 1.0
-    scaling = {
-        "scale": 1.0 / targets.weight_sum if normalize else 1.0,
-        "hessian_factor": factor,
-    }
+    scaling = {"hessian_factor": factor}
+    if normalize:
+        # Where 1 / weight_sum would overflow; powers of 2 change no bit of the mean.
+        power = 2.0**600 if targets.weight_sum < 1e-290 else 1.0
+        scaling["weight_factor"] = power
+        scaling["scale"] = 1.0 / (targets.weight_sum * power)
     if out is None:
-        dtype = np.float32 if p.dtype == np.float32 else np.float64
-        outputs = {name: np.empty(p.shape, dtype) for name in names}
-        state = sum_losses(
-            targets, p, options, check_seen=check_seen, **outputs, **scaling
-        )
+        dtype = np.float32 if p.dtype.type is np.float32 else np.float64
+        outs = [np.empty(shape, dtype) for _ in names]
     else:
-        outs = out if order > 1 else (out,)
-        outputs = dict(zip(names, _checked_outs(outs, order, shape), strict=True))
-        _refuse_overlap(outputs, targets, p)
+        outs = _checked_outs(out, order, shape)
+        for i, o in enumerate(outs):
+            if overlap(o, p, targets.weights, targets.codes.y, *outs[:i]):
+                raise ValueError("out overlaps with another argument")
         # All is validated before the first derivative is written.
         sum_losses(targets, p, options, check_seen=check_seen, check_only=True)
-        outputs = {name: o.reshape(p.shape) for name, o in outputs.items()}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # has been given
-            state = sum_losses(targets, p, options, **outputs, **scaling)
+        check_seen = False
+    outputs = {name: o.reshape(p.shape) for name, o in zip(names, outs, strict=True)}
+    state = sum_losses(
+        targets,
+        p,
+        options,
+        check_seen=check_seen,
+        warn=out is None,  # else it has been given
+        **outputs,
+        **scaling,
+    )
     loss = state.loss / state.weight if normalize else state.loss
-    if out is None:
-        return loss, *(o.reshape(shape) for o in outputs.values())
     return loss, *outs
 
 
-def _checked_outs(outs, order, shape):
+def _checked_outs(out, order, shape):
+    names = ("out",) if order == 1 else ("out[0]", "out[1]")
+    outs = (out,) if order == 1 else out
     if not isinstance(outs, tuple | list) or len(outs) != order:
         raise TypeError(
             "out must be a pair of arrays: for the gradient and the hessian"
         )
-    for out in outs:
-        if not isinstance(out, np.ndarray) or out.dtype not in (np.float64, np.float32):
-            raise TypeError("out must be an ndarray of float64 or float32")
-        if not out.flags.writeable:
-            raise ValueError("out is read-only")
-        if out.shape != shape:
-            raise ValueError(f"out has shape {out.shape}, but y_score {shape}")
+    for name, array in zip(names, outs, strict=True):
+        check_out(array, (np.float64, np.float32), name)
+        if array.shape != shape:
+            raise ValueError(f"{name} has shape {array.shape}, but y_score {shape}")
     return outs
-
-
-def _refuse_overlap(outputs, targets, p):
-    outs = list(outputs.values())
-    read = [p, targets.weights, getattr(targets.codes, "y", targets.codes.whole)]
-    for i, out in enumerate(outs):
-        for other in [a for a in read if a is not None] + outs[i + 1 :]:
-            if np.may_share_memory(out, other):
-                raise ValueError("out overlaps with another argument")
 
 
 def new_template(p_ndim, n_classes, options):
@@ -371,20 +443,6 @@ def new_template(p_ndim, n_classes, options):
 
 def _length(y):
     return len(y.numbers) if isinstance(y, Factorized) else len(y)
-
-
-def _first(wrong):
-    """Row of the first True, or None."""
-    if wrong.ndim > 1:
-        wrong = wrong.any(axis=1)
-    return int(wrong.argmax()) if wrong.any() else None
-
-
-def _describe(value):
-    array = as_array(value)
-    if array is None:
-        return type(value).__name__
-    return f"{type(value).__name__} of shape {array.shape} and dtype {array.dtype}"
 
 
 def checked_labels(labels):

@@ -30,22 +30,21 @@ def as_array(values):
         return None
 
 
+# Codes are one of three classes. `whole` is an array of all codes or None, `y` the
+# caller's array that they are read from or None; what is no plain array of a type that
+# kernels read is made one a chunk at a time.
+
+
 class DirectCodes:
-    """Numeric labels that are taken to be the codes; the kernel checks that."""
+    """Numbers that are taken to be codes, or targets; the kernel checks that."""
 
-    def __init__(self, y):
-        self.y = y
+    def __init__(self, y, dtype=None):
+        self.y = self.whole = y
         # Kernels read uint8 (and bool), int64 and float64.
-        if y.dtype.kind == "f":
-            self.dtype = np.dtype(np.float64)
-        elif y.dtype.itemsize == 1 and y.dtype.kind in "bu":
-            self.dtype = np.dtype(np.uint8)
-        else:
-            self.dtype = np.dtype(np.int64)
-
-    @property
-    def whole(self):
-        return self.y
+        if dtype is None and y.dtype.kind != "f":
+            is_byte = y.dtype.itemsize == 1 and y.dtype.kind in "bu"
+            dtype = np.uint8 if is_byte else np.int64
+        self.dtype = np.dtype(dtype)  # of None: float64
 
     def __len__(self):
         return len(self.y)
@@ -78,6 +77,8 @@ class NumericCodes:
 
 class StoredCodes:
     """Codes of labels that are slow to look up."""
+
+    y = None
 
     def __init__(self, codes):
         self.whole = codes
@@ -155,11 +156,12 @@ def encode(y, classes=None, limit=None):
         return _encode_numeric(y, classes, limit)
     numbers = np.empty(len(y), np.uint8 if limit < 255 else np.int64)
     if kind == "U" and y.itemsize:
-        y = np.require(y, y.dtype.newbyteorder("="), "C")
         table = RecordTable(y.itemsize, limit)
-        if not table.encode(y, numbers):
-            return None
-        found = np.frombuffer(table.tobytes(), y.dtype).tolist()
+        for start in range(0, len(y), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            if not table.encode(_records(y[chunk]), numbers[chunk]):
+                return None
+        found = np.frombuffer(table.tobytes(), _record_dtype(y.dtype)).tolist()
     elif kind in "OT":
         found = encode_strings(np.ascontiguousarray(y, object), limit, numbers, np.str_)
     else:
@@ -247,6 +249,8 @@ def _are_integral(values):
 
 
 def _record_dtype(dtype):
+    if dtype.kind == "U":
+        return dtype.newbyteorder("=")
     return np.dtype({"f": "f8", "u": "u8"}.get(dtype.kind, "i8"))
 
 

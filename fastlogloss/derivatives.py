@@ -1,9 +1,6 @@
 """Log loss with its gradient and hessian, in one pass."""
 
-import numpy as np
-
 from fastlogloss._scores import (
-    checked_eps,
     checked_labels,
     checked_options,
     derivatives,
@@ -97,7 +94,7 @@ def log_loss_gradient(
         y_score,
         sample_weight,
         labels,
-        checked_options(checked_eps(eps), from_logits, soft_targets, label_smoothing),
+        checked_options(eps, from_logits, soft_targets, label_smoothing),
         normalize=normalize,
         order=1,
         hessian="exact",
@@ -178,7 +175,7 @@ def log_loss_gradient_hessian(
         y_score,
         sample_weight,
         labels,
-        checked_options(checked_eps(eps), from_logits, soft_targets, label_smoothing),
+        checked_options(eps, from_logits, soft_targets, label_smoothing),
         normalize=normalize,
         order=2,
         hessian=hessian,
@@ -187,8 +184,7 @@ def log_loss_gradient_hessian(
 
 
 def _derivatives(y_true, y_score, sample_weight, labels, options, **request):
-    p, n_classes = read_scores(y_score)
-    shape = np.shape(y_score)
+    p, n_classes, shape = read_scores(y_score)
     weights, weight_sum = read_weights(sample_weight, len(p))
     targets = read_targets(
         y_true,
@@ -199,6 +195,4 @@ def _derivatives(y_true, y_score, sample_weight, labels, options, **request):
         options,
         checked_labels(labels),
     )
-    return derivatives(
-        targets, p, options, tuple(shape), check_seen=labels is None, **request
-    )
+    return derivatives(targets, p, options, shape, check_seen=labels is None, **request)

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from fastlogloss._errors import check_flag, check_out, check_rows
 from fastlogloss._handover import log_loss_rows, original
-from fastlogloss._inputs import DOUBLE, Options, add, evaluate, null_loss
+from fastlogloss._inputs import DOUBLE, Options, evaluate, null_loss
 from fastlogloss._kernels import mean_loss
 from fastlogloss._scores import (
     checked_eps,
@@ -13,6 +14,7 @@ from fastlogloss._scores import (
     read_targets,
     read_weights,
     sum_losses,
+    write_rows,
 )
 
 _DEPRECATED = "deprecated"  # scikit-learn's marker of an argument not given
@@ -115,16 +117,17 @@ def log_loss(
         and labels is None
         and y_pred is _DEPRECATED
         and eps is _AUTO
-        and not (from_logits or soft_targets or label_smoothing != 0)
+        and from_logits is False
+        and soft_targets is False
+        and label_smoothing == 0
     ):
         loss = mean_loss(y_true, y_proba, *DOUBLE)
         if loss is not None:
             return loss
     low = checked_eps(eps)
-    if from_logits or soft_targets or label_smoothing != 0:
-        options = checked_options(
-            low, from_logits, soft_targets, label_smoothing, "y_proba"
-        )
+    options = _score_options(eps, from_logits, soft_targets, label_smoothing)
+    if options is not None:
+        check_flag("normalize", normalize)
         if not _is_default(y_pred):
             raise TypeError("logits, targets and smoothing go with y_proba, not y_pred")
         return _score_loss(y_true, y_proba, sample_weight, labels, options, normalize)
@@ -260,42 +263,34 @@ def sample_log_loss(
     array([0.105361, 0.510826, 0.223144])
     """
     low = checked_eps(eps)
-    if out is not None and not (
-        isinstance(out, np.ndarray) and out.dtype == np.float64 and out.flags.writeable
-    ):
-        raise TypeError("out must be a writeable ndarray of float64")
-    if from_logits or soft_targets or label_smoothing != 0:
-        options = checked_options(
-            low, from_logits, soft_targets, label_smoothing, "y_proba"
-        )
+    if out is not None:
+        check_out(out, (np.float64,))
+    options = _score_options(eps, from_logits, soft_targets, label_smoothing)
+    if options is not None:
         return _score_rows(y_true, y_proba, labels, options, out)
     found = evaluate(y_true, y_proba, labels=labels, eps=low, rows=out is None)
     if found is None or not found.sums_to_one:
         original("log_loss")(y_true, y_proba, labels=labels)  # raises or warns
     if found is None:
         rows = log_loss_rows(y_true, y_proba, labels, low)
-    else:
-        rows = found.rows
+        if out is None:
+            return rows
+        check_rows(out, len(rows))
+        out[...] = rows
+        return out
     if out is None:
-        return rows
-    if rows is None and found.may_overlap(out):
-        rows = evaluate(y_true, y_proba, labels=labels, eps=low, rows=True).rows
-    if rows is not None:
-        return _copied(rows, out)
-    _check_rows(out, len(found.proba))
-    add(found.codes, found.proba, None, Options(low), out)
-    return out
+        return found.rows
+    return write_rows(found.codes, found.proba, Options(low), out)
 
 
-def _copied(rows, out):
-    _check_rows(out, len(rows))
-    out[...] = rows
-    return out
-
-
-def _check_rows(out, n):
-    if out.shape != (n,):
-        raise ValueError(f"out has shape {out.shape}, but there are {n} rows")
+def _score_options(eps, from_logits, soft_targets, label_smoothing):
+    """`Options` of what scikit-learn has no word for, or None."""
+    if from_logits is False and soft_targets is False and label_smoothing == 0:
+        return None
+    options = checked_options(
+        eps, from_logits, soft_targets, label_smoothing, "y_proba"
+    )
+    return options if options.from_logits or options.soft or options.smoothing else None
 
 
 def _score_loss(y_true, y_score, sample_weight, labels, options, normalize):
@@ -308,22 +303,19 @@ def _score_loss(y_true, y_score, sample_weight, labels, options, normalize):
 def _score_rows(y_true, y_score, labels, options, out):
     """The loss of each row of what scikit-learn has no word for."""
     p, targets = _read(y_true, y_score, None, labels, options)
+    check_seen = labels is None
     if out is None:
         rows = np.empty(len(p))
-        sum_losses(targets, p, options, check_seen=labels is None, rows=rows)
+        sum_losses(targets, p, options, check_seen=check_seen, rows=rows)
         return rows
-    _check_rows(out, len(p))
+    check_rows(out, len(p))
     # All is validated before the first row is written.
-    sum_losses(targets, p, options, check_seen=labels is None, check_only=True)
-    rows = np.empty(len(p)) if np.may_share_memory(out, p) else out
-    add(targets.codes, p, None, options, rows)
-    if rows is not out:
-        out[...] = rows
-    return out
+    sum_losses(targets, p, options, check_seen=check_seen, check_only=True)
+    return write_rows(targets.codes, p, options, out)
 
 
 def _read(y_true, y_score, sample_weight, labels, options):
-    p, n_classes = read_scores(y_score, options.name)
+    p, n_classes, _ = read_scores(y_score, options.name)
     weights, total = read_weights(sample_weight, len(p))
     labels = checked_labels(labels)
     targets = read_targets(y_true, n_classes, p.shape, weights, total, options, labels)

@@ -3,21 +3,18 @@
 import numpy as np
 
 from fastlogloss import _kernels
-from fastlogloss._inputs import THREAD_VALUES, Options, n_threads
+from fastlogloss._errors import describe
+from fastlogloss._inputs import THREAD_VALUES, Options, as_numbers, n_threads
 from fastlogloss._scores import (
     Targets,
-    checked_eps,
     checked_options,
     derivatives,
-    encode_labels,
     new_template,
-    read_labels,
     read_scores,
-    read_soft,
-    read_weights,
+    read_targets_alone,
     sum_losses,
 )
-from fastlogloss._targets import StoredCodes, class_list
+from fastlogloss._targets import StoredCodes
 
 _mean_like = _kernels.loops.mean_like
 _many_like = _kernels.loops.many_like
@@ -82,39 +79,15 @@ class LogLoss:
     ):
         if hasattr(self, "_targets"):
             raise AttributeError("a LogLoss does not change; make a new one")
-        options = checked_options(
-            checked_eps(eps), from_logits, soft_targets, label_smoothing
-        )
-        if classes is not None:
-            classes = class_list(classes)
-        if soft_targets:
-            codes = read_soft(y_true)
-            n_classes = 2 if codes.whole.ndim == 1 else codes.whole.shape[1]
-            if classes is not None and len(classes) != n_classes:
-                raise ValueError(
-                    f"classes has {len(classes)} labels, y_true {n_classes} columns"
-                )
-            codes = StoredCodes(codes.whole.copy())
-        else:
-            codes, classes = encode_labels(read_labels(y_true), classes, None)
-            n_classes = len(classes)
-            if n_classes < 2:
-                raise ValueError(
-                    f"y_true holds only the label {classes[0]!r}: name all of them "
-                    "(classes=)"
-                )
-            codes = StoredCodes(_copy_codes(codes, n_classes))
-        weights, total = read_weights(sample_weight, len(codes))
-        if weights is not None:
-            weights = weights.astype(np.float64)
-            weights.flags.writeable = False
-        codes.whole.flags.writeable = False
-        if soft_targets:
-            _check_soft(codes, n_classes, options)
-        self._set(options, Targets(codes, classes or (), n_classes, weights, total))
+        options = checked_options(eps, from_logits, soft_targets, label_smoothing)
+        targets = read_targets_alone(y_true, sample_weight, classes, options)
+        self._set(options, targets)
 
     def _set(self, options, targets):
         put = super().__setattr__
+        for array in (targets.codes.whole, targets.weights):
+            if array is not None:
+                array.flags.writeable = False
         put("_options", options)
         put("_targets", targets)
         put("classes", tuple(targets.classes))
@@ -140,7 +113,8 @@ class LogLoss:
         loss = _mean_like(self._template, targets.codes.whole, y_score, targets.weights)
         if loss is not None:
             return loss
-        state = sum_losses(targets, self._read(y_score), self._options)
+        p, _ = self._read(y_score, self._options)
+        state = sum_losses(targets, p, self._options)
         return state.loss / state.weight
 
     def gradient(self, y_score, *, normalize=True, out=None):
@@ -188,7 +162,8 @@ class LogLoss:
         losses : ndarray of float64, shape (n_samples,)
         """
         rows = np.empty(len(self._targets))
-        sum_losses(self._targets, self._read(y_score), self._options, rows=rows)
+        p, _ = self._read(y_score, self._options)
+        sum_losses(self._targets, p, self._options, rows=rows)
         return rows
 
     def many(self, scores):
@@ -203,52 +178,59 @@ class LogLoss:
         -------
         losses : ndarray of float64, shape (n_models,)
         """
-        scores = np.asarray(scores)
-        if scores.ndim not in (2, 3):
+        stack = as_numbers(scores)
+        if stack is None or stack.ndim not in (2, 3) or stack.dtype.kind not in "fiub":
             raise ValueError(
-                "scores must have shape (n_models, n_samples) or (n_models, n_samples, "
-                f"n_classes), got {scores.shape}"
+                "scores must hold real numbers, of shape (n_models, n_samples) or "
+                f"(n_models, n_samples, n_classes), got {describe(scores)}"
             )
-        losses = np.empty(len(scores))
+        losses = np.empty(len(stack))
         targets = self._targets
-        n_columns = 1 if scores.ndim == 2 else scores.shape[2]
+        options = self._options._replace(name="scores")
+        # Those of no model have a shape, too.
+        first = stack[0] if len(stack) else np.empty(stack.shape[1:], stack.dtype)
+        p, _ = self._read(first, options)
         if (
-            n_columns == (1 if self._ndim == 1 else targets.n_classes)
-            and scores.dtype == np.float64
+            stack.ndim - 1 == p.ndim == self._ndim
+            and stack.dtype == np.float64
             and _many_like(
                 self._template,
                 targets.codes.whole,
-                scores,
+                stack,
                 targets.weights,
                 losses,
-                n_threads() if scores.size >= THREAD_VALUES else 1,
+                n_threads() if stack.size >= THREAD_VALUES else 1,
             )
         ):
             return losses
         # Other types and layouts, errors and warnings: one by one.
-        for i, score in enumerate(scores):
-            losses[i] = self(score)
+        for i, score in enumerate(stack):
+            p, _ = self._read(score, options)
+            of_model = options._replace(of=f" of model {i}")
+            state = sum_losses(targets, p, of_model)
+            losses[i] = state.loss / state.weight
         return losses
 
-    def _read(self, y_score):
-        p, n_classes = read_scores(y_score)
+    def _read(self, y_score, options):
+        """Scores for these targets, and the shape in which they came."""
+        p, n_classes, shape = read_scores(y_score, options.name)
         targets = self._targets
         if len(p) != len(targets) or n_classes != targets.n_classes:
             raise ValueError(
-                f"y_score is for {len(p)} rows of {n_classes} classes, but there are "
-                f"{len(targets)} of {targets.n_classes}"
+                f"{options.name} is for {len(p)} rows of {n_classes} classes, but "
+                f"there are {len(targets)} of {targets.n_classes}"
             )
-        if self._options.soft and p.ndim != targets.codes.whole.ndim:
-            raise ValueError("y_score must have the shape of the soft targets")
-        return p
+        if options.soft and p.ndim != targets.codes.whole.ndim:
+            raise ValueError(f"{options.name} must have the shape of the soft targets")
+        return p, shape
 
     def _derivatives(self, y_score, normalize, order, hessian, out):
-        p = self._read(y_score)
+        p, shape = self._read(y_score, self._options)
         return derivatives(
             self._targets,
             p,
             self._options,
-            np.shape(y_score),
+            shape,
             normalize=normalize,
             order=order,
             hessian=hessian,
@@ -270,12 +252,14 @@ class LogLoss:
             targets.weights,
             targets.weight_sum,
         )
-        return _rebuild, (tuple(self._options), parts)
+        return _rebuild, (type(self), tuple(self._options), parts)
 
     def __repr__(self):
         parts = [f"n_samples={len(self._targets)}"]
         if self.classes:
-            parts.append(f"classes={list(self.classes)}")
+            names = f"classes={list(self.classes)}"
+            is_long = len(names) > 45
+            parts.append(f"n_classes={len(self.classes)}" if is_long else names)
         if self._targets.weights is not None:
             parts.append("weighted")
         options = self._options
@@ -290,28 +274,8 @@ class LogLoss:
         return f"LogLoss({', '.join(parts)})"
 
 
-def _rebuild(options, parts):
-    codes, classes, n_classes, weights, weight_sum = parts
-    for array in (codes, weights):
-        if array is not None:
-            array.flags.writeable = False
-    loss = LogLoss.__new__(LogLoss)
-    targets = Targets(StoredCodes(codes), classes, n_classes, weights, weight_sum)
-    loss._set(Options(*options), targets)
+def _rebuild(cls, options, parts):
+    codes, *others = parts
+    loss = cls.__new__(cls)
+    loss._set(Options(*options), Targets(StoredCodes(codes), *others))
     return loss
-
-
-def _copy_codes(codes, n_classes):
-    dtype = np.uint8 if n_classes < 255 else np.int64
-    copy = np.empty(len(codes), dtype)
-    for start in range(0, len(codes), 16384):
-        copy[start : start + 16384] = codes.chunk(start, start + 16384)
-    return copy
-
-
-def _check_soft(codes, n_classes, options):
-    """Raise for soft targets that are none, whatever the scores will be."""
-    targets = Targets(codes, (), n_classes, None, 1.0)
-    scores = np.zeros(codes.whole.shape)
-    logits = options._replace(from_logits=True)
-    sum_losses(targets, scores, logits, check_only=True)

@@ -5,7 +5,9 @@ the logits, or the probabilities as float64 and 1 - p as float64, is taken as ro
 """
 
 import math
+import threading
 import tracemalloc
+import warnings
 
 import mpmath
 import numpy as np
@@ -746,8 +748,9 @@ ERRORS = {
         LOGITS | FINE_1 | {"y_score": [0, np.nan, np.nan]},
         "y_score.* row 1",
     ),
-    "NaN": ({"y_score": changed(P3, (2, 0), np.nan)}, "y_score.* row 2"),
-    "above one": ({"y_score": changed(P3, 1, 1.5)}, "y_score.* row 1"),
+    "NaN": ({"y_score": changed(P3, (2, 0), np.nan)}, "y_score.* row 2, column 0"),
+    "above one": ({"y_score": changed(P3, 1, 1.5)}, "y_score.* row 1, column 0"),
+    "one column": ({"y_score": changed(P3, (2, 1), -0.3)}, "-0.3 in row 2, column 1"),
     "negative": (FINE_1 | {"y_score": [0.5, 0.5, -0.5]}, "y_score.* row 2"),
     "label": ({"y_true": [0, 1, 7], "labels": [0, 1, 2]}, "y_true.* 7.* row 2"),
     "label, logits": (
@@ -766,12 +769,63 @@ ERRORS = {
         LOGITS | {"y_true": [0, 1, 0.5], "labels": [0, 1, 2]},
         "y_true.* row 2",
     ),
+    "None": ({"y_true": [0, None, 2]}, "y_true.* None in row 1"),
+    "missing": (
+        {"y_true": pd.Series([0, 1, None], dtype="Int64")},
+        "y_true.* (<NA>|nan) in row 2",
+    ),
+    "missing category": (
+        {"y_true": pd.Categorical(["a", None, "c"])},
+        "y_true.* nan in row 1",
+    ),
+    "mixed labels": (
+        {"y_true": ["a", 1, "c"]},
+        "y_true.* 1 in row 1, but 'a' in row 0",
+    ),
+    "mixed objects": (
+        {"y_true": np.array(["a", "b", 1], object)},
+        "y_true.* 1 in row 2, but 'a' in row 0",
+    ),
+    "objects": (
+        {"y_true": np.array([0, 1, 2], object)},
+        "y_true.* objects must be str",
+    ),
+    "bytes": ({"y_true": [b"a", b"b", b"c"]}, "y_true.* b'a' in row 0"),
+    "dates": (
+        {"y_true": np.array(["2020-01-01"] * 3, "M8[D]")},
+        "y_true.*2020-01-01.* in row 0",
+    ),
+    "complex labels": ({"y_true": [0j, 1, 2]}, "y_true.* 0j in row 0"),
+    "long integers": ({"y_true": [0, 1, 2**64]}, "y_true.* row 2, .* 64 bits"),
+    "too many labels": (
+        FINE_1 | LOGITS | {"y_true": [0, 2, 1]},
+        r"y_true .* beyond the 2 classes of y_score: after \[0, 2\] comes 1 in row 2; "
+        "name all labels",
+    ),
+    "too many words": (
+        FINE_1 | {"y_true": ["x", "y", "z"]},
+        "y_true .* beyond the 2 classes .* 'z' in row 2",
+    ),
+    "too many categories": (
+        FINE_1 | {"y_true": pd.Categorical(["x", "y", "z"])},
+        "y_true .* beyond the 2 classes .* 'z' in row 2",
+    ),
+    "labels of targets": (
+        SOFT | {"y_true": P3, "labels": [0, 1]},
+        "2 labels.*3 columns",
+    ),
+    "masked scores": ({"y_score": np.ma.array(P3)}, "y_score.*MaskedArray.*subclass"),
+    "flag": ({"from_logits": 1}, "from_logits must be True or False, got 1"),
+    "text flag": ({"soft_targets": "no"}, "soft_targets must be True or False"),
     "labels missing": (LOGITS | {"y_true": [0, 1, 1]}, "y_true.*name all of them"),
     "unsorted labels": ({"labels": [2, 1, 0]}, "labels.*sorted"),
     "equal labels": ({"labels": [0, 1, 1]}, "labels.*different"),
     "too few labels": ({"labels": [0, 1]}, "2 labels.*3 columns"),
     "target": (FINE_1 | SOFT | {"y_true": [0, 0.5, 1.5]}, "y_true.*1.5.* row 2"),
-    "negative target": (SOFT | {"y_true": changed(P3, (1, 0), -1)}, "y_true.* row 1"),
+    "negative target": (
+        SOFT | {"y_true": changed(P3, (1, 2), -1)},
+        "y_true.*-1.0 in row 1, column 2",
+    ),
     "NaN target": (
         SOFT | LOGITS | {"y_true": changed(P3, (1, 0), np.nan)},
         "y_true.* row 1",
@@ -801,8 +855,52 @@ ERRORS = {
     "eps": ({"eps": 0.5}, "eps"),
     "text eps": ({"eps": "small"}, "eps"),
 }
+
+
+class Subclass(np.ndarray):
+    """Means something that nobody knows."""
+
+
 # Sums of rows of probabilities are a warning, which is an error here.
 WARNED = {"y_score": P3 * 0.9}
+
+
+class TestTypes:
+    @pytest.mark.parametrize("function", [log_loss_gradient, LogLoss([0, 1]).gradient])
+    def test_byte_order_is_none_of_the_type(self, function):
+        """float32 is float32, also where its bytes are swapped."""
+        p = np.array([1.0, 0.25], "f4")
+        y = [[0, 1]] if function is log_loss_gradient else []
+        loss, gradient = function(*y, p)
+        swapped, other = function(*y, p.astype(p.dtype.newbyteorder("S")))
+        assert swapped == loss
+        assert other.dtype == np.float32
+        np.testing.assert_array_equal(other, gradient)
+
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    def test_weights_of_any_layout_give_the_same_bits(self, layout):
+        codes, z, w = random_case(200_000, 1)
+        expected = log_loss_gradient(codes, z, sample_weight=w, **LOGITS)
+        found = log_loss_gradient(codes, z, sample_weight=LAYOUTS[layout](w), **LOGITS)
+        assert found[0] == expected[0]
+        np.testing.assert_array_equal(found[1], expected[1])
+
+    def test_lists_are_converted_once(self, monkeypatch):
+        class Scores:
+            made = 0
+
+            def __array__(self, dtype=None, copy=None):
+                self.made += 1
+                return np.array([0.25, 0.5])
+
+        for function in (
+            lambda p: log_loss_gradient([0, 1], p),
+            LogLoss([0, 1]).gradient,
+            LogLoss([0, 1]).samples,
+        ):
+            scores = Scores()
+            function(scores)
+            assert scores.made == 1
 
 
 class TestErrors:
@@ -850,6 +948,31 @@ class TestErrors:
         assert len(caught) == 1
         assert caught[0].filename == __file__
 
+    def test_warns_once_for_a_line(self):
+        """As the filters say: they are not touched, where `out` is given neither."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            for _ in range(3):
+                log_loss_gradient([0, 1, 2], P3 * 0.9, out=np.empty((3, 3)))
+        assert len(caught) == 1
+
+    def test_threads_leave_the_filters(self):
+        codes, p, _ = random_case(200_000, 2)
+        with warnings.catch_warnings():
+            before = list(warnings.filters)
+
+            def call():
+                out = np.empty(p.shape)
+                for _ in range(5):
+                    log_loss_gradient(codes, p, out=out)
+
+            threads = [threading.Thread(target=call) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert list(warnings.filters) == before
+
     @pytest.mark.parametrize("from_logits", [True, False])
     @pytest.mark.parametrize("order", [1, 2])
     def test_out(self, order, from_logits):
@@ -866,13 +989,18 @@ class TestErrors:
             (np.full((3, 3), 7), "float64 or float32"),
             (np.full((3, 3), 7, ">f8"), "float64 or float32"),
             ([[7.0] * 3] * 3, "ndarray"),
+            (np.full((3, 3), 7.0).view(Subclass), "ndarray"),
             (readonly, "read-only"),
             (z, "overlaps"),
             (np.lib.stride_tricks.as_strided(weights, (3, 3), (8, 0)), "overlaps"),
         ):
             good = np.full((3, 3), 7.0)
             for out in ([bad],) if order == 1 else ([bad, good], [good, bad]):
-                with pytest.raises((ValueError, TypeError), match=rf"^out.*{match}"):
+                name = "out" if order == 1 else rf"out\[{int(out[1] is bad)}\]"
+                name = "out" if match == "overlaps" else name
+                with pytest.raises(
+                    (ValueError, TypeError), match=rf"^{name} .*{match}"
+                ):
                     function(
                         y,
                         z,
@@ -890,6 +1018,16 @@ class TestErrors:
             with pytest.raises(ValueError, match=r"^out overlaps"):
                 function(y, z, from_logits=from_logits, out=(buffer[:3], buffer[1:]))
             np.testing.assert_array_equal(buffer, 7.0)
+
+    @pytest.mark.parametrize("order", ["C", "F"])
+    def test_interleaved_is_no_overlap(self, order):
+        codes, p, _ = random_case(40_000, 1)
+        expected = log_loss_gradient_hessian(codes, p)
+        buffer = np.empty((40_000, 3), order=order)
+        buffer[:, 1] = p
+        out = buffer[:, 0], buffer[:, 2]
+        assert log_loss_gradient_hessian(codes, buffer[:, 1], out=out)[0] == expected[0]
+        np.testing.assert_array_equal(buffer.T, [expected[1], p, expected[2]])
 
     def test_out_overlaps_targets(self):
         t, y = P3.copy(), np.array([0.0, 1.0, 1.0])
@@ -910,6 +1048,35 @@ class TestErrors:
             with pytest.raises(TypeError, match="y_pred"):
                 log_loss([0, 1], y_pred=[0.2, 0.7], **keywords, **LOGITS)
 
+    def test_tensors_that_require_grad(self):
+        class Tensor:
+            def __array__(self, dtype=None, copy=None):
+                raise RuntimeError("use tensor.detach()")
+
+        for change in ({"y_score": Tensor()}, {"y_true": Tensor()} | SOFT):
+            with pytest.raises(ValueError, match=r"Tensor, of which .*tensor.detach"):
+                log_loss_gradient(**FINE | change)
+
+    @pytest.mark.parametrize("value", [1, 0, None, "x"])
+    def test_normalize(self, value):
+        with pytest.raises(TypeError, match=r"^normalize must be True or False"):
+            log_loss_gradient([0, 1], [0.5, 0.5], normalize=value)
+        with pytest.raises(TypeError, match=r"^normalize must be True or False"):
+            log_loss([0, 1], [0.5, 0.5], normalize=value, **LOGITS)
+        assert log_loss([0, 1], [0.5, 0.5], normalize=np.True_) == math.log(2)
+        assert log_loss_gradient([0, 1], [0.5, 0.5], normalize=np.False_)[0] == (
+            pytest.approx(2 * math.log(2), rel=RTOL)
+        )
+
+    @pytest.mark.parametrize("function", [log_loss, sample_log_loss, LogLoss])
+    @pytest.mark.parametrize("name", ["from_logits", "soft_targets"])
+    @pytest.mark.parametrize("value", [1, 0, None, "x"])
+    def test_flags(self, function, name, value):
+        scores = () if function is LogLoss else ([0.2, 0.7],)
+        with pytest.raises(TypeError, match=rf"^{name} must be True or False"):
+            function([0, 1], *scores, **{name: value})
+        function([0, 1], *scores, **{name: np.False_})
+
     @pytest.mark.parametrize("hessian", ["other", None, ["exact"]])
     def test_hessian(self, hessian):
         with pytest.raises((ValueError, TypeError), match="hessian"):
@@ -929,7 +1096,12 @@ class TestErrors:
             arguments |= LOGITS
         if function is sample_log_loss and "sample_weight" in change:
             return
-        if "probabilities" in match or name in ("above one", "negative", "eps"):
+        if "probabilities" in match or name in (
+            "above one",
+            "one column",
+            "negative",
+            "eps",
+        ):
             return  # fine logits
         arguments["y_proba"] = arguments.pop("y_score")
         # Here the argument has scikit-learn's name.
@@ -963,9 +1135,78 @@ def peak(function, *args, **kwargs):
         tracemalloc.stop()
 
 
+def ones(n, dtype="f8", step=1):
+    return np.ones(abs(step) * n, dtype)[::step]
+
+
+# Numbers of every type and layout: the arguments of (n,) logits or probabilities.
+NUMBERS = {
+    "weights strided": lambda n: {"sample_weight": ones(n, step=2)},
+    "weights reversed": lambda n: {"sample_weight": ones(n, step=-1)},
+    "weights swapped": lambda n: {"sample_weight": ones(n, ">f8")},
+    "weights float16": lambda n: {"sample_weight": ones(n, "f2")},
+    "weights of -0": lambda n: {"sample_weight": changed(ones(n), 5, -0.0)},
+    "weights tiny": lambda n: {"sample_weight": ones(n) * 1e-310},
+    "labels strided": lambda n: {"y_true": (np.arange(2 * n) // 2 % 2)[::2]},
+    "labels shifted": lambda n: {"y_true": np.arange(n) % 2 * 3 - 7},
+    "scores strided": lambda n: {"y_score": ones(n, step=2) / 2},
+    "scores float16": lambda n: {"y_score": ones(n, "f2") / 2},
+    "scores swapped": lambda n: {"y_score": (ones(n) / 2).astype(">f4")},
+    **{
+        f"targets {name}": lambda n, name=name, make=make: {
+            "y_true": make(n),
+            "soft_targets": True,
+        }
+        for name, make in {
+            "float32": lambda n: ones(n, "f4") / 2,
+            "float16": lambda n: ones(n, "f2") / 2,
+            "bool": lambda n: ones(n, "?"),
+            "int": lambda n: ones(n, "i4"),
+            "strided": lambda n: ones(n, step=2),
+        }.items()
+    },
+}
+
+
 class TestMemory:
     N = 1_000_000
     MIB = 1 << 20
+
+    @pytest.mark.parametrize("from_logits", [True, False])
+    @pytest.mark.parametrize("name", NUMBERS)
+    def test_numbers(self, name, from_logits):
+        n = 3 * self.N
+        call = {
+            "y_true": np.arange(n) % 2,
+            "y_score": np.full(n, 0.5),
+            "from_logits": from_logits,
+            **NUMBERS[name](n),
+        }
+        out = np.empty(n), np.empty(n)
+        assert peak(log_loss_gradient, out=out[0], **call) <= self.MIB
+        assert peak(log_loss_gradient_hessian, out=out, **call) <= self.MIB
+        if "sample_weight" not in call:
+            call["y_proba"] = call.pop("y_score")
+            assert peak(sample_log_loss, out=out[0], **call) <= self.MIB
+
+    @pytest.mark.parametrize("from_logits", [True, False])
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    def test_numbers_in_columns(self, dtype, from_logits):
+        """The widest blocks, scores and targets of which nothing can be read as is."""
+        n = self.N
+        t = np.full((n, 6), 0.5, dtype)[:, ::3]
+        p = np.asfortranarray(t)
+        call = {"soft_targets": True, "from_logits": from_logits}
+        out = np.empty(p.shape), np.empty((n, 4))[:, ::2]
+        assert peak(log_loss_gradient, t, p, out=out[1], **call) <= self.MIB
+        assert peak(log_loss_gradient_hessian, t, p, out=out, **call) <= self.MIB
+        assert peak(sample_log_loss, t, p, out=np.empty(n), **call) <= self.MIB
+
+    @pytest.mark.filterwarnings("ignore:The rows of y_score do not sum to one")
+    def test_warning(self):
+        p, out = np.full((self.N, 3), 0.3), np.empty((self.N, 3))
+        y = np.arange(self.N) % 3
+        assert peak(log_loss_gradient, y, p, out=out) <= self.MIB
 
     @pytest.mark.parametrize("from_logits", [True, False])
     @pytest.mark.parametrize("n_columns", [1, 4])

@@ -20,7 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastlogloss
-from fastlogloss import _reference, d2_log_loss_score, log_loss, sample_log_loss
+from fastlogloss import (
+    _reference,
+    _scores,
+    d2_log_loss_score,
+    log_loss,
+    sample_log_loss,
+)
 
 EPS = 2.0**-52
 
@@ -575,15 +581,56 @@ class TestRows:
             (np.empty(()), ValueError),
             (np.empty(2, np.float32), TypeError),
             (np.empty(2, np.int64), TypeError),
-            (np.broadcast_to(0.0, 2), TypeError),
+            (np.broadcast_to(0.0, 2), ValueError),
+            (np.ma.array([0.0, 0.0]), TypeError),
             ([0.0, 0.0], TypeError),
             ("ab", TypeError),
         ],
         ids=str,
     )
     def test_bad_out(self, out, error):
-        with pytest.raises(error, match="out"):
-            sample_log_loss([0, 1], [0.2, 0.7], out=out)
+        for options in ({}, {"from_logits": True}):
+            with pytest.raises(error, match="out"):
+                sample_log_loss([0, 1], [0.2, 0.7], out=out, **options)
+
+    @pytest.mark.parametrize("kind", ["plain", "logits", "smoothed", "targets"])
+    @pytest.mark.parametrize("n", [6, 40_000])
+    def test_out_overlaps_anything(self, kind, n):
+        """Targets and labels as well as scores, and not only from their first row."""
+        codes, p, _ = random_case(n, 1)
+        options = {
+            "plain": {},
+            "logits": {"from_logits": True},
+            "smoothed": {"label_smoothing": 0.1},
+            "targets": {"soft_targets": True},
+        }[kind]
+        expected = sample_log_loss(codes.astype(float), p, **options)
+        for start in (0, 2, 4):
+            buffer = np.concatenate([np.zeros(2), codes, np.zeros(2)])
+            out = buffer[start : n + start]
+            sample_log_loss(buffer[2:-2], p, out=out, **options)
+            np.testing.assert_array_equal(out, expected)
+            buffer[2:-2] = p
+            sample_log_loss(codes.astype(float), buffer[2:-2], out=out, **options)
+            np.testing.assert_array_equal(out, expected)
+
+    @pytest.mark.parametrize("options", [{}, {"from_logits": True}])
+    def test_changed_between_the_passes(self, monkeypatch, options):
+        """By another thread, where rows have been validated but not yet written."""
+        y, p = np.array([0.0, 1.0]), np.array([0.2, 0.7])
+        add = _scores.add
+
+        def changed(*args, **kwargs):
+            y[0] = 9.0
+            return add(*args, **kwargs)
+
+        monkeypatch.setattr(
+            _scores,
+            "check_rows",
+            lambda out, n: monkeypatch.setattr(_scores, "add", changed),
+        )
+        with pytest.raises(RuntimeError, match="changed by another thread"):
+            sample_log_loss(y, p, out=np.empty(2), **options)
 
     @pytest.mark.parametrize(
         "mistake", ["nan", "negative", "above one", "short", "inf"]
