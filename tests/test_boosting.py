@@ -196,23 +196,43 @@ class TestInitialScore:
     @pytest.mark.parametrize(
         ("args", "keywords", "message"),
         [
-            (([1, 1],), {}, "classes="),
-            (([],), {}, "vector of labels"),
-            (([[0, 1], [1, 0]],), {}, "vector of labels"),
-            (([0.0, 0.5],), {}, "soft_targets=True"),
-            (([0.0, np.nan],), {}, "fractions"),
-            (([0.0, 1.5],), {"soft_targets": True}, r"in \[0, 1\]"),
-            (([0.0, np.nan],), {"soft_targets": True}, r"in \[0, 1\]"),
-            (([0, 7],), {"classes": [0, 1]}, "label 7"),
-            (([0, 1], [1.0]), {}, "shape"),
-            (([0, 1], [0.0, 0.0]), {}, "all zero"),
-            (([0, 1], [1.0, -1.0]), {}, "negative"),
-            (([0, 1], [1.0, np.inf]), {}, "finite"),
+            (([1, 1],), {}, "^y holds only the label 1.*classes="),
+            (([],), {}, "^y must be a vector of labels"),
+            (([],), {"classes": [0, 1]}, "^y must be a vector of labels"),
+            (([[0, 1], [1, 0]],), {}, "^y must be a vector of labels"),
+            (([0.0, 0.5],), {}, "^y must.*0.5 in row 1.*soft_targets=True"),
+            (([0.0, np.nan],), {}, "^y must.*nan in row 1"),
+            (([0.0, 1.0, np.inf],), {}, "^y must.*inf in row 2"),
+            ((["a", None],), {}, "^y must.*None in row 1"),
+            (([0.0, 1.5],), {"soft_targets": True}, r"^y must.*1.5 in row 1"),
+            (([0.0, np.nan],), {"soft_targets": True}, r"^y must.*nan in row 1"),
+            (
+                ([[0.5, 0.5], [0.5, 0.4]],),
+                {"soft_targets": True},
+                "targets y of row 1 sum to 0.9",
+            ),
+            (
+                ([0.5, 0.1],),
+                {"soft_targets": True, "classes": [0, 1, 2]},
+                "classes has 3 labels, y 2 columns",
+            ),
+            (([0, 7],), {"classes": [0, 1]}, "^y holds the label 7 in row 1"),
+            (([0, 1],), {"classes": [0, 1, 1]}, "classes.*different"),
+            (([0, 1], [1.0]), {}, "^sample_weight.* 2 real"),
+            (([0, 1], [0.0, 0.0]), {}, "^sample_weight sums to zero"),
+            (([0, 1], [1.0, -1.0]), {}, "^sample_weight.*negative.*row 1"),
+            (([0, 1], [1.0, np.inf]), {}, "^sample_weight.*finite.*row 1"),
         ],
     )
     def test_bad_input(self, args, keywords, message):
         with pytest.raises(ValueError, match=message):
             initial_score(*args, **keywords)
+
+    def test_column_of_targets(self):
+        soft = {"soft_targets": True}
+        assert initial_score([[0.1], [0.4]], **soft) == initial_score(
+            [0.1, 0.4], **soft
+        )
 
 
 class TestXGBoost:

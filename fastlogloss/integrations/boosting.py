@@ -36,6 +36,7 @@ import math
 
 import numpy as np
 
+from fastlogloss._scores import checked_options, read_targets_alone
 from fastlogloss.derivatives import log_loss_gradient_hessian
 from fastlogloss.metrics import log_loss
 
@@ -69,9 +70,9 @@ def initial_score(y, sample_weight=None, *, classes=None, soft_targets=False):
     ----------
     y : array-like of shape (n_samples,) or (n_samples, n_classes)
         Labels; with `soft_targets` numbers in [0, 1]: the probability of class 1, or
-        rows of a distribution.
+        rows of a distribution, whose sum is 1 within 1e-6.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows.
+        Weights of the rows, finite and not negative.
     classes : array-like of shape (n_classes,), default=None
         All labels in the order of the scores, if not the sorted labels of `y`. A class
         that does not occur counts as a share of 1e-15.
@@ -85,9 +86,11 @@ def initial_score(y, sample_weight=None, *, classes=None, soft_targets=False):
 
     Raises
     ------
-    ValueError
-        If there are fewer than two classes, a label is none of `classes`, labels are
-        fractions, or weights are negative, not finite or sum to zero.
+    ValueError, TypeError
+        If there are fewer than two classes, `classes` are not all different or not as
+        many as columns of `y`; for the first row of `y` that is no label, none of
+        `classes`, or no distribution; and for weights that are negative, not finite or
+        sum to zero.
 
     Notes
     -----
@@ -109,20 +112,15 @@ def initial_score(y, sample_weight=None, *, classes=None, soft_targets=False):
     >>> initial_score(["a", "b", "c", "c"]).round(6)
     array([-1.386294, -1.386294, -0.693147])
     """
-    y = np.asarray(y)
-    if soft_targets:
-        targets = np.asarray(y, dtype=np.float64)
-        if not ((targets >= 0) & (targets <= 1)).all():
-            raise ValueError("soft targets y must be in [0, 1]")
-        if targets.ndim == 1:
-            targets = np.stack([1 - targets, targets], axis=1)
-        totals = _row_weights(sample_weight, len(y)) @ targets
+    options = checked_options("auto", True, soft_targets, 0.0)._replace(y_name="y")
+    targets = read_targets_alone(y, sample_weight, classes, options)
+    codes, weights = targets.codes.whole, targets.weights
+    if not soft_targets:
+        totals = np.bincount(codes, weights, targets.n_classes)
     else:
-        codes, n_classes = _codes(y, classes)
-        weights = _row_weights(sample_weight, len(y))
-        totals = np.bincount(codes, weights, minlength=n_classes)
-    if len(totals) < 2:
-        raise ValueError("y holds a single label: name all of them (classes=)")
+        if codes.ndim == 1:
+            codes = np.stack([1 - codes, codes], axis=1)
+        totals = codes.sum(axis=0) if weights is None else weights @ codes
     shares = np.clip(totals / totals.sum(), _LEAST_SHARE, 1 - _LEAST_SHARE)
     scores = np.log(shares)
     return float(scores[1] - scores[0]) if len(scores) == 2 else scores
@@ -736,31 +734,3 @@ def _targets(y, scores):
 def _xgboost_weight(data):
     weight = data.get_weight()
     return weight if len(weight) else None
-
-
-def _codes(y, classes):
-    """Labels as codes, and the number of classes."""
-    if y.ndim != 1 or len(y) == 0:
-        raise ValueError(f"y must be a vector of labels, got shape {y.shape}")
-    if y.dtype.kind == "f" and not (y == np.floor(y)).all():
-        raise ValueError("y holds fractions: are these targets (soft_targets=True)?")
-    found, codes = np.unique(y, return_inverse=True)
-    if classes is None:
-        return codes, len(found)
-    classes = np.asarray(classes).tolist()
-    column = {label: code for code, label in enumerate(classes)}
-    for label in found.tolist():
-        if label not in column:
-            raise ValueError(f"y holds the label {label!r}, which is none of {classes}")
-    return np.array([column[label] for label in found.tolist()])[codes], len(classes)
-
-
-def _row_weights(sample_weight, n):
-    if sample_weight is None:
-        return np.ones(n)
-    weights = np.asarray(sample_weight, dtype=np.float64)
-    if weights.shape != (n,):
-        raise ValueError(f"sample_weight has shape {weights.shape}, not {(n,)}")
-    if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.any()):
-        raise ValueError("sample_weight must be finite, not negative, and not all zero")
-    return weights
