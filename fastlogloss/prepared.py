@@ -252,7 +252,8 @@ class LogLoss:
             targets.weights,
             targets.weight_sum,
         )
-        return _rebuild, (type(self), tuple(self._options), parts)
+        state = getattr(self, "__dict__", None) or None  # of a subclass
+        return _rebuild, (type(self), tuple(self._options), parts), state
 
     def __repr__(self):
         parts = [f"n_samples={len(self._targets)}"]
@@ -271,7 +272,7 @@ class LogLoss:
             parts.append("soft_targets=True")
         if options.smoothing:
             parts.append(f"label_smoothing={options.smoothing}")
-        return f"LogLoss({', '.join(parts)})"
+        return f"{type(self).__name__}({', '.join(parts)})"
 
 
 def _rebuild(cls, options, parts):

@@ -3,6 +3,11 @@
 scikit-learn's own scorers never pass the labels on: a test fold that lacks a class
 scores NaN, and one whose classes differ from those of the training fold, but not in
 number, scores a wrong number without a warning.
+
+`neg_log_loss_logits_scorer` takes the decision function for logits. That it is for
+linear models and boosted trees that are trained on log loss. Margins of support vector
+machines are none, on whatever scale, nor are sums of votes, and scores one class versus
+one (``decision_function_shape="ovo"``) are not even one for each class.
 """
 
 import copy
@@ -39,13 +44,17 @@ class _ClassScorer(_Scorer):
             # Several outputs or no classifier at all, or columns already named.
             return super()._score(method_caller, estimator, X, y_true, **kwargs)
         metric = functools.partial(_BY_CLASS[self._score_func], classes=classes)
-        if len(classes) == 1 and self._response_method == "predict_proba":
+        if len(classes) == 1:
             # scikit-learn has no response for this; all other labels are unseen.
-            p = np.ravel(estimator.predict_proba(X))
-            metric = functools.partial(metric, classes=[*classes.tolist(), None])
+            response = np.ravel(getattr(estimator, self._response_method)(X))
+            is_logit = self._response_method == "decision_function"
+            rest = np.full(len(response), -np.inf) if is_logit else 1 - response
+            (only,) = classes.tolist()
+            other = only + "_" if isinstance(only, str) else only + 1
+            metric = functools.partial(metric, classes=[only, other])
             scoring_kwargs = {**self._kwargs, **kwargs}
             return self._sign * metric(
-                y_true, np.stack([p, 1 - p], 1), **scoring_kwargs
+                y_true, np.stack([response, rest], axis=1), **scoring_kwargs
             )
         scorer = copy.copy(self)
         scorer._score_func = metric

@@ -140,8 +140,9 @@ class TestScores:
         assert loss(p) == pytest.approx(-math.log(np.finfo(dtype).eps), rel=RTOL)
         assert loss.many(p[None]).tolist() == [loss(p)]
 
-    def test_many_of_none(self):
-        assert LogLoss([0, 1]).many(np.empty((0, 2))).shape == (0,)
+    @pytest.mark.parametrize("shape", [(0, 2), (0, 2, 1), (0, 2, 2)])
+    def test_many_of_none(self, shape):
+        assert LogLoss([0, 1]).many(np.empty(shape)).shape == (0,)
 
     def test_warning(self):
         p = np.full((3, 3), 0.3)
@@ -149,6 +150,9 @@ class TestScores:
             LogLoss([0, 1, 2])(p)
         with pytest.warns(UserWarning, match="do not sum to one"):
             losses = LogLoss([0, 1, 2]).many(np.stack([p, p]))
+        good = p + np.eye(3) * 0.1
+        with pytest.warns(UserWarning, match=r"rows of scores .* row 1 of model 2"):
+            LogLoss([0, 1, 2]).many([good, good, good * [[1], [0.9], [1]]])
         np.testing.assert_allclose(losses, -math.log(0.3), RTOL)
 
     def test_infinite_logits(self):
@@ -327,6 +331,22 @@ class TestObject:
         loss = LogLoss([0.5, 0.1], soft_targets=True)
         assert repr(loss) == "LogLoss(n_samples=2, soft_targets=True)"
 
+    @pytest.mark.parametrize("classes", [range(1000), ["a" * 500, "b"]])
+    def test_repr_is_short(self, classes):
+        y = [classes[0]] * 10**6
+        loss = LogLoss(y, classes=classes, eps=0.125, label_smoothing=0.25, **LOGITS)
+        assert len(repr(loss)) < 120
+        assert f"n_classes={len(classes)}" in repr(loss)
+
+    def test_subclass(self):
+        """Comes back as itself, with what it holds."""
+        loss = Subclass([0, 1])
+        loss.__dict__["name"] = "mine"
+        for other in (pickle.loads(pickle.dumps(loss)), copy.deepcopy(loss)):
+            assert type(other) is Subclass
+            assert other.name == "mine"
+            assert repr(other) == "Subclass(n_samples=2, classes=[0, 1])"
+
     @pytest.mark.parametrize("n", [100, 50000])
     @pytest.mark.parametrize("from_logits", [False, True])
     def test_threads_share_it(self, n, from_logits):
@@ -370,6 +390,10 @@ class TestObject:
                 assert tracemalloc.get_traced_memory()[1] <= allowed
             finally:
                 tracemalloc.stop()
+
+
+class Subclass(LogLoss):
+    """May be defined by anybody."""
 
 
 BAD = {
@@ -456,16 +480,32 @@ class TestErrors:
         loss = LogLoss(codes)
         bad = np.stack([p, p, p])
         bad[1, 4] = np.nan
+        ragged = [p.tolist(), p[:-1].tolist()]
         for scores, match in (
-            (bad, "row 4"),
-            (bad[:, :-1], "9 rows"),
-            (p[None, None], "scores|y_score"),
-            (0.5, "scores"),
-            (p.ravel(), "scores"),
-            (bad.astype(str), "y_score|scores"),
+            (bad, r"^scores .*nan in row 4.* of model 1;"),
+            (bad.astype("f4"), r"^scores .*nan in row 4.* of model 1;"),
+            (bad[:, :-1], "^scores .* 9 rows"),
+            (np.empty((0, 7)), "^scores .* 7 rows"),
+            (np.empty((0, 10, 7)), "^scores .* 7 classes"),
+            (p[None, None], "^scores .*(shape|classes)"),
+            (0.5, "^scores .*shape"),
+            (p.ravel(), "^scores .*shape|^scores .*rows"),
+            (bad.astype(str), "^scores .*real numbers"),
+            (bad * 1j, "^scores .*real numbers"),
+            (ragged, "^scores .*list, of which numpy makes no array"),
+            (np.ma.array(bad), "^scores .*MaskedArray, a subclass"),
         ):
             with pytest.raises((ValueError, TypeError), match=match):
                 loss.many(scores)
+        logits = LogLoss(codes, from_logits=True)
+        with pytest.raises(ValueError, match=r"^scores is NaN in row 4.* of model 1$"):
+            logits.many(bad)
+
+    @pytest.mark.parametrize("dtype", ["?", "i1", "u8", "f2", "f4", ">f4", ">f8", "g"])
+    def test_many_types(self, dtype):
+        loss = LogLoss([0, 1, 1])
+        stack = np.array([[0, 1, 1], [1, 0, 1]]).astype(dtype)
+        assert loss.many(stack).tolist() == [loss(score) for score in stack]
 
     def test_shape_of_targets(self):
         loss = LogLoss(np.full((4, 2), 0.5), soft_targets=True)

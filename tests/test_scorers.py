@@ -206,6 +206,23 @@ class TestColumnsByClass:
         d2 = d2_log_loss_scorer(estimator, X, mixed)
         assert d2 == pytest.approx(1 - CAP / 2 / math.log(2), rel=RTOL)
 
+    @pytest.mark.parametrize("label", [0, 1, "a", True])
+    def test_one_class_of_logits(self, label):
+        """The softmax of one class is 1."""
+        model, z = logits(label), np.array([3.0, -2.0, 0.0])
+        assert neg_log_loss_logits_scorer(model, z, [label] * 3) == 0
+        other = "b" if label == "a" else 5
+        assert neg_log_loss_logits_scorer(model, z, [label, other, label]) == -math.inf
+
+    @pytest.mark.parametrize(
+        "scorer", [neg_log_loss_scorer, d2_log_loss_scorer, neg_log_loss_logits_scorer]
+    )
+    def test_one_class_and_nonsense(self, scorer):
+        model = fixed(1) if scorer is not neg_log_loss_logits_scorer else logits(1)
+        for y in ([1, np.nan, 1], [1, 1]):
+            with pytest.raises(ValueError, match=r"NaN|nan|samples|rows"):
+                scorer(model, np.ones(3), y)
+
     def test_cross_validation_without_shuffling(self):
         """Sorted labels: every fold has classes that the others lack."""
         X, y = load_wine(return_X_y=True)
