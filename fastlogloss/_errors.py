@@ -61,7 +61,7 @@ def raise_changed():
 
 
 def check_flag(name, value):
-    if not isinstance(value, bool | np.bool_):
+    if value is not True and value is not False and not isinstance(value, np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}")
 
 

@@ -198,7 +198,9 @@ class Options(NamedTuple):
 
 def new_state(p, options):
     """An empty `LossState` for scores like `p`."""
-    dtype = p.dtype.newbyteorder("=") if options.any_order else p.dtype
+    dtype = p.dtype
+    if options.any_order and not dtype.isnative:
+        dtype = dtype.newbyteorder("=")
     low, tolerance = _LIMITS.get(dtype, DOUBLE)
     if options.eps is not None:
         low = options.eps

@@ -89,21 +89,15 @@ class Targets:
 
 def checked_options(eps, from_logits, soft_targets, label_smoothing, name="y_score"):
     """`Options` of the arguments that the public functions have in common."""
-    low = checked_eps(eps)
+    eps = checked_eps(eps)
     check_flag("from_logits", from_logits)
     check_flag("soft_targets", soft_targets)
     if not isinstance(label_smoothing, Real):
         raise TypeError(f"label_smoothing must be a number, got {label_smoothing!r}")
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing!r}")
-    return Options(
-        low,
-        bool(from_logits),
-        bool(soft_targets),
-        float(label_smoothing),
-        any_order=True,
-        name=name,
-    )
+    flags = bool(from_logits), bool(soft_targets)
+    return Options(eps, *flags, float(label_smoothing), True, name)
 
 
 def read_scores(y_score, name="y_score"):
@@ -148,14 +142,15 @@ def read_weights(sample_weight, n):
     return weights, total
 
 
-def _sum_weights(weights, function=np.asarray):
+def _sum_weights(weights, function=None):
     # In chunks whatever the type and layout, of which no bit of the sum may depend.
-    sum_weights = _kernels.loops.sum_weights
+    sums = []
+    for start in range(0, len(weights), CHUNK):
+        chunk = weights[start : start + CHUNK]
+        chunk = np.require(function(chunk) if function else chunk, np.float64, "CA")
+        sums.append(_kernels.loops.sum_weights(chunk))
     try:
-        return math.fsum(
-            sum_weights(np.require(function(chunk), np.float64, "CA"))
-            for _, chunk in chunks(weights)
-        )
+        return math.fsum(sums)
     except OverflowError:
         return math.inf
 

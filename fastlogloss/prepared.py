@@ -4,7 +4,7 @@ import numpy as np
 
 from fastlogloss import _kernels
 from fastlogloss._errors import describe
-from fastlogloss._inputs import THREAD_VALUES, Options, as_numbers, n_threads
+from fastlogloss._inputs import THREAD_VALUES, Options, add, as_numbers, n_threads
 from fastlogloss._scores import (
     Targets,
     checked_options,
@@ -186,12 +186,9 @@ class LogLoss:
             )
         losses = np.empty(len(stack))
         targets = self._targets
-        options = self._options._replace(name="scores")
-        # Those of no model have a shape, too.
-        first = stack[0] if len(stack) else np.empty(stack.shape[1:], stack.dtype)
-        p, _ = self._read(first, options)
         if (
-            stack.ndim - 1 == p.ndim == self._ndim
+            stack.ndim == 1 + self._ndim
+            and (stack.ndim == 2 or stack.shape[2] == targets.n_classes)
             and stack.dtype == np.float64
             and _many_like(
                 self._template,
@@ -204,10 +201,15 @@ class LogLoss:
         ):
             return losses
         # Other types and layouts, errors and warnings: one by one.
+        options = self._options._replace(name="scores")
+        if not len(stack):
+            self._read(np.empty(stack.shape[1:], stack.dtype), options)  # or an error
         for i, score in enumerate(stack):
             p, _ = self._read(score, options)
-            of_model = options._replace(of=f" of model {i}")
-            state = sum_losses(targets, p, of_model)
+            state = add(targets.codes, p, targets.weights, options)
+            if state.status:
+                of_model = options._replace(of=f" of model {i}")
+                state = sum_losses(targets, p, of_model)  # says what is wrong
             losses[i] = state.loss / state.weight
         return losses
 
