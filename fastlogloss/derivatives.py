@@ -33,7 +33,7 @@ def log_loss_gradient(
     ----------
     y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
         Labels; with `soft_targets` numbers in [0, 1]: the probability of class 1, or
-        rows of a distribution.
+        rows of a distribution, whose sum is 1 within 1e-6.
     y_score : array-like of shape (n_samples,), (n_samples, 1) or (n_samples, n_classes)
         Probabilities, or logits with `from_logits`. One column is that of the greater
         label.
@@ -54,9 +54,12 @@ def log_loss_gradient(
     label_smoothing : float in [0, 1), default=0.0
         Share of every target that is spread evenly over all classes.
     out : ndarray of float64 or float32, shape of `y_score`, default=None
-        Receives the gradient. It is left as it was where an error is raised, for
-        which all rows are looked at before the first is written; it must not overlap
-        the other arguments.
+        Receives the gradient, in any strides. It is left as it was where an error is
+        raised, for which all rows are looked at before the first is written; it must
+        not overlap the other arguments, but may interleave with them. With it, of
+        numbers in arrays, whatever their type and layout, nothing is copied but a
+        mebibyte at a time; lists, strings and columns of data frames may take memory
+        for each row.
 
     Returns
     -------
@@ -78,6 +81,11 @@ def log_loss_gradient(
     -----
     UserWarning
         If rows of probabilities do not sum to one.
+
+    References
+    ----------
+    C. M. Bishop (2006). Pattern Recognition and Machine Learning, sections 4.3.2 (two
+    classes) and 4.3.4 (several), and equation 5.18. Springer.
 
     Examples
     --------
@@ -125,7 +133,7 @@ def log_loss_gradient_hessian(
     Parameters
     ----------
     y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
-        Labels or, with `soft_targets`, targets.
+        Labels or, with `soft_targets`, targets; as in :func:`log_loss_gradient`.
     y_score : array-like of shape (n_samples,), (n_samples, 1) or (n_samples, n_classes)
         Probabilities, or logits with `from_logits`.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -160,6 +168,26 @@ def log_loss_gradient_hessian(
     ValueError, TypeError
         For arguments that are not as above; the message names the argument and the
         first row.
+
+    Warns
+    -----
+    UserWarning
+        If rows of probabilities do not sum to one.
+
+    Notes
+    -----
+    From logits :math:`\partial p_k / \partial z_k = p_k (1 - p_k)`, which is the
+    derivative of the gradient p - t. XGBoost doubles it for several classes;
+    LightGBM's factor K / (K - 1) is that of a softmax in which one class is redundant
+    (Friedman, Hastie and Tibshirani).
+
+    References
+    ----------
+    C. M. Bishop (2006). Pattern Recognition and Machine Learning, equations 4.88 and
+    4.106. Springer.
+
+    J. Friedman, T. Hastie, R. Tibshirani (2000). Additive logistic regression: a
+    statistical view of boosting. Annals of Statistics 28(2), pp. 337-407.
 
     Examples
     --------

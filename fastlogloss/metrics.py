@@ -71,7 +71,7 @@ def log_loss(
         number but NaN; exact in both tails, and not clipped.
     soft_targets : bool, default=False
         `y_true` holds numbers in [0, 1], the probability of class 1, or rows of a
-        distribution over the classes.
+        distribution over the classes, whose sum is 1 within 1e-6.
     label_smoothing : float in [0, 1), default=0.0
         Share of every target that is spread evenly over all classes.
 
@@ -85,7 +85,8 @@ def log_loss(
     ValueError, TypeError, ZeroDivisionError
         Those of scikit-learn, for input that it rejects; ValueError or TypeError for an
         `eps` that is no number in [0, 0.5), a `label_smoothing` that is none in [0, 1),
-        and `y_pred` with what scikit-learn has no word for.
+        and `y_pred` with what scikit-learn has no word for. From logits, soft targets
+        or smoothed labels, errors name the argument and the first row that is wrong.
 
     Warns
     -----
@@ -193,6 +194,11 @@ def d2_log_loss_score(
     ValueError, TypeError, ZeroDivisionError
         Those of scikit-learn, for input that it rejects.
 
+    References
+    ----------
+    D. McFadden (1974). Conditional logit analysis of qualitative choice behavior. In
+    P. Zarembka (ed.), Frontiers in Econometrics, pp. 105-142. Academic Press.
+
     Examples
     --------
     >>> from fastlogloss import d2_log_loss_score
@@ -221,12 +227,16 @@ def sample_log_loss(
     label_smoothing=0.0,
     out=None,
 ):
-    """Log loss of each row, in nats.
+    r"""Log loss of each row, in nats.
+
+    That is :math:`-\log q_i`, where :math:`q_i` is the probability given to the true
+    class of row i, clipped to ``[eps, 1 - eps]``; of targets t the mean of it,
+    :math:`-\sum_k t_{ik} \log p_{ik}`.
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,)
-        True labels, numbers or strings.
+    y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
+        True labels, numbers or strings; with `soft_targets` targets.
     y_proba : array-like of shape (n_samples,) or (n_samples, n_classes)
         Probabilities; as in :func:`log_loss`.
     labels : array-like of shape (n_classes,), default=None
@@ -241,8 +251,11 @@ def sample_log_loss(
         Share of every target that is spread evenly over all classes.
     out : ndarray of float64, shape (n_samples,), default=None
         Written to and returned, if given; any strides. It may overlap the other
-        arguments. It is left as it was where an error is raised, for which all rows
-        are validated before the first is written.
+        arguments (and is written to by way of a copy then). It is left as it was where
+        an error is raised, for which all rows are validated before the first is
+        written. Of numbers in arrays, whatever their type and layout, nothing is
+        copied but a mebibyte at a time; lists, strings and columns of data frames may
+        take memory for each row.
 
     Returns
     -------
@@ -253,8 +266,19 @@ def sample_log_loss(
     Raises
     ------
     ValueError, TypeError
-        Those of scikit-learn's `log_loss`, for input that it rejects; ValueError or
-        TypeError for an `out` that cannot take the losses.
+        Those of scikit-learn's `log_loss`, for input that it rejects; TypeError for an
+        `out` that is no ndarray of float64, ValueError for one that is read-only or of
+        another shape.
+
+    Warns
+    -----
+    UserWarning
+        As of :func:`log_loss`.
+
+    References
+    ----------
+    C. M. Bishop (2006). Pattern Recognition and Machine Learning, sections 4.3.2 and
+    4.3.4. Springer.
 
     Examples
     --------

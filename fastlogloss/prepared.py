@@ -30,12 +30,13 @@ class LogLoss:
     ----------
     y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
         Labels; with `soft_targets` numbers in [0, 1]: the probability of class 1, or
-        rows of a distribution.
+        rows of a distribution, whose sum is 1 within 1e-6.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows, finite and not negative.
     classes : array-like of shape (n_classes,), default=None
         The label of each column, in this order; they need not all occur in `y_true`.
-        Without it, the sorted labels of `y_true`.
+        Without it, the sorted labels of `y_true`. A vector of scores, or a single
+        column, is that of the second: ``classes[1]``.
     eps : "auto" or float in [0, 0.5), default="auto"
         Where to clip probabilities, as in :func:`log_loss`; logits are not clipped.
     from_logits : bool, default=False
@@ -50,6 +51,15 @@ class LogLoss:
     ValueError, TypeError
         For arguments that are not as above; the message names the argument and the
         first row. The same goes for the scores given to the methods.
+
+    Notes
+    -----
+    The formulas are those of :func:`log_loss` and :func:`log_loss_gradient`.
+
+    References
+    ----------
+    C. M. Bishop (2006). Pattern Recognition and Machine Learning, sections 4.3.2 and
+    4.3.4. Springer.
 
     Examples
     --------
@@ -108,6 +118,19 @@ class LogLoss:
         Returns
         -------
         loss : float
+
+        Raises
+        ------
+        ValueError
+            For scores of another shape or, with the first row, that are no
+            probabilities (or NaN, from logits).
+
+        Examples
+        --------
+        >>> from fastlogloss import LogLoss
+        >>> loss = LogLoss([0, 1], from_logits=True)
+        >>> round(loss([-20.0, 0.0]), 6)
+        0.346574
         """
         targets = self._targets
         loss = _mean_like(self._template, targets.codes.whole, y_score, targets.weights)
@@ -123,13 +146,29 @@ class LogLoss:
         Parameters
         ----------
         y_score : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Probabilities or logits.
         normalize : bool, default=True
-        out : ndarray, default=None
+            The mean and its derivatives; otherwise those of the sum.
+        out : ndarray of float64 or float32, shape of `y_score`, default=None
+            Receives the gradient.
 
         Returns
         -------
         loss : float
         gradient : ndarray, shape of `y_score`
+
+        Raises
+        ------
+        ValueError, TypeError
+            For scores of another shape or, with the first row, that are no
+            probabilities (or NaN, from logits), and for an `out` that does not fit.
+
+        Examples
+        --------
+        >>> from fastlogloss import LogLoss
+        >>> loss = LogLoss([0, 1], from_logits=True)
+        >>> loss.gradient([-20.0, 0.0])[1]
+        array([ 1.03057681e-09, -2.50000000e-01])
         """
         return self._derivatives(y_score, normalize, 1, "exact", out)
 
@@ -139,14 +178,31 @@ class LogLoss:
         Parameters
         ----------
         y_score : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Probabilities or logits.
         normalize : bool, default=True
+            The mean and its derivatives; otherwise those of the sum.
         hessian : {"exact", "xgboost", "lightgbm"}, default="exact"
+            For logits of several columns, the convention in use.
         out : (ndarray, ndarray), default=None
+            Receive gradient and hessian.
 
         Returns
         -------
         loss : float
         gradient, hessian : ndarray, shape of `y_score`
+
+        Raises
+        ------
+        ValueError, TypeError
+            For scores of another shape or, with the first row, that are no
+            probabilities (or NaN, from logits), and for an `out` that does not fit.
+
+        Examples
+        --------
+        >>> from fastlogloss import LogLoss
+        >>> loss = LogLoss([0, 1], from_logits=True)
+        >>> loss.gradient_hessian([0.0, 0.0], normalize=False)[1:]
+        (array([ 0.5, -0.5]), array([0.25, 0.25]))
         """
         return self._derivatives(y_score, normalize, 2, hessian, out)
 
@@ -156,10 +212,24 @@ class LogLoss:
         Parameters
         ----------
         y_score : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Probabilities or logits.
 
         Returns
         -------
         losses : ndarray of float64, shape (n_samples,)
+
+        Raises
+        ------
+        ValueError
+            For scores of another shape or, with the first row, that are no
+            probabilities (or NaN, from logits).
+
+        Examples
+        --------
+        >>> from fastlogloss import LogLoss
+        >>> loss = LogLoss([0, 1], from_logits=True)
+        >>> loss.samples([-20.0, 0.0]).round(6)
+        array([0.      , 0.693147])
         """
         rows = np.empty(len(self._targets))
         p, _ = self._read(y_score, self._options)
@@ -173,10 +243,23 @@ class LogLoss:
         ----------
         scores : array-like of shape (n_models, n_samples) or \
 (n_models, n_samples, n_classes)
+            Probabilities or logits.
 
         Returns
         -------
         losses : ndarray of float64, shape (n_models,)
+
+        Raises
+        ------
+        ValueError
+            As of a call with the scores of one model, which the message names.
+
+        Examples
+        --------
+        >>> from fastlogloss import LogLoss
+        >>> loss = LogLoss([0, 1], from_logits=True)
+        >>> loss.many([[-20.0, 0.0], [0.0, 0.0]]).round(6)
+        array([0.346574, 0.693147])
         """
         stack = as_numbers(scores)
         if stack is None or stack.ndim not in (2, 3) or stack.dtype.kind not in "fiub":

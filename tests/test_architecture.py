@@ -24,7 +24,9 @@ COMPILED = sorted((ROOT / "_kernels").glob("*.so")) + sorted(
     (ROOT / "_kernels").glob("*.pyd")
 )
 PUBLIC_MODULES = (
+    "fastlogloss.derivatives",
     "fastlogloss.metrics",
+    "fastlogloss.prepared",
     "fastlogloss.scorers",
     "fastlogloss.sklearn_patch",
 )
