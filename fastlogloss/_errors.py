@@ -46,6 +46,8 @@ def describe(value):
     kind = type(value).__name__
     array = as_array(value)
     if array is not None:
+        if array.ndim == 0 and array is not value:
+            return kind
         return f"{kind} of shape {array.shape} and dtype {array.dtype}"
     if isinstance(value, np.ndarray):
         return f"{kind}, a subclass of ndarray whose meaning would be lost"
@@ -116,8 +118,10 @@ def _objection(label):
         fits = -(2**63) <= label < 2**64
         return None if fits else ", which has more than 64 bits"
     if isinstance(label, float) and math.isfinite(label):
-        is_whole = label == math.floor(label)
-        return None if is_whole else "; are these soft targets (soft_targets=True)?"
+        if label == math.floor(label):
+            return None
+        if 0 < label < 1:
+            return "; are these soft targets (soft_targets=True)?"
     return ""
 
 

@@ -58,8 +58,8 @@ def log_loss_gradient(
         raised, for which all rows are looked at before the first is written; it must
         not overlap the other arguments, but may interleave with them. With it, of
         numbers in arrays, whatever their type and layout, nothing is copied but a
-        mebibyte at a time; lists, strings and columns of data frames may take memory
-        for each row.
+        mebibyte, or 256 rows, at a time; lists, strings and columns of data frames may
+        take memory for each row.
 
     Returns
     -------

@@ -254,8 +254,8 @@ def sample_log_loss(
         arguments (and is written to by way of a copy then). It is left as it was where
         an error is raised, for which all rows are validated before the first is
         written. Of numbers in arrays, whatever their type and layout, nothing is
-        copied but a mebibyte at a time; lists, strings and columns of data frames may
-        take memory for each row.
+        copied but a mebibyte, or 256 rows, at a time; lists, strings and columns of
+        data frames may take memory for each row.
 
     Returns
     -------

@@ -817,6 +817,8 @@ ERRORS = {
     "masked scores": ({"y_score": np.ma.array(P3)}, "y_score.*MaskedArray.*subclass"),
     "flag": ({"from_logits": 1}, "from_logits must be True or False, got 1"),
     "text flag": ({"soft_targets": "no"}, "soft_targets must be True or False"),
+    "no target": (FINE_1 | {"y_true": [0, 1, 1.5]}, "y_true.* 1.5 in row 2$"),
+    "no array": ({"y_true": None}, "y_true.*got NoneType$"),
     "labels missing": (LOGITS | {"y_true": [0, 1, 1]}, "y_true.*name all of them"),
     "unsorted labels": ({"labels": [2, 1, 0]}, "labels.*sorted"),
     "equal labels": ({"labels": [0, 1, 1]}, "labels.*different"),

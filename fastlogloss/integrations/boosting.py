@@ -25,12 +25,12 @@ Beside a built-in objective they hand over probabilities: say ``from_logits=Fals
 ``XGBClassifier`` is then :func:`fastlogloss.log_loss` itself. CatBoost's are always raw
 scores.
 
-"The trees of its own objective" has limits. Libraries grow trees from derivatives in
-float32, and XGBoost computes its own in float32: ours and theirs differ by a rounding.
-Where two splits gain the same but for that, another one may be taken, and all trees
-after it are others, no worse. Tests compare tens of rounds on real data, where no such
-tie occurs; in hundreds of rounds one is likely, most of all with few rows or many equal
-columns.
+"Up to rounding" has a limit. Libraries grow trees from derivatives in float32, and
+XGBoost computes its own in float32: ours and theirs differ by a rounding. Where two
+splits gain the same but for that, another one may be taken, and the trees after it are
+others, no worse. That is rare, but runs of many hundreds of rounds may come to it, most
+of all with columns that are alike and once hardly anything is left to learn; the tests
+compare tens of rounds.
 
 Labels are read anew in every round: a prepared `LogLoss` would have to notice that they
 were set again, to save 1 of 4 ms with 10^6 rows, where one tree takes 130.
