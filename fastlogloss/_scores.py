@@ -7,6 +7,7 @@ error names the argument and the first row that is wrong.
 
 import math
 import warnings
+import weakref
 from numbers import Real
 
 import numpy as np
@@ -143,12 +144,15 @@ def read_weights(sample_weight, n):
 
 
 def _sum_weights(weights, function=None):
-    # In chunks whatever the type and layout, of which no bit of the sum may depend.
+    # In chunks whatever the type and layout, of which no bit of the sum may depend. The
+    # kernel keeps others from resizing a chunk, but not the array that it is a part of.
+    guard = weakref.ref(weights)
     sums = []
     for start in range(0, len(weights), CHUNK):
         chunk = weights[start : start + CHUNK]
         chunk = np.require(function(chunk) if function else chunk, np.float64, "CA")
         sums.append(_kernels.loops.sum_weights(chunk))
+    del guard
     try:
         return math.fsum(sums)
     except OverflowError:

@@ -8,6 +8,7 @@ import math
 import threading
 import tracemalloc
 import warnings
+from types import SimpleNamespace
 
 import mpmath
 import numpy as np
@@ -21,6 +22,7 @@ from scipy.special import expit, log_softmax, softmax
 
 from fastlogloss import (
     LogLoss,
+    _kernels,
     log_loss,
     log_loss_gradient,
     log_loss_gradient_hessian,
@@ -886,6 +888,21 @@ class TestTypes:
         found = log_loss_gradient(codes, z, sample_weight=LAYOUTS[layout](w), **LOGITS)
         assert found[0] == expected[0]
         np.testing.assert_array_equal(found[1], expected[1])
+
+    def test_weights_cannot_be_resized_meanwhile(self, monkeypatch):
+        """By another thread: the sum is made without the GIL."""
+        w = np.ones(3)
+        sum_weights = _kernels.loops.sum_weights
+
+        def resize_first(chunk):
+            with pytest.raises(ValueError, match="resize"):
+                w.resize(2, refcheck=False)
+            return sum_weights(chunk)
+
+        loops = SimpleNamespace(**vars(_kernels.loops) | {"sum_weights": resize_first})
+        monkeypatch.setattr(_kernels, "loops", loops)
+        log_loss_gradient([0, 1, 1], [0.2, 0.5, 0.7], sample_weight=w)
+        w.resize(2, refcheck=False)  # and is possible again
 
     def test_lists_are_converted_once(self, monkeypatch):
         class Scores:
