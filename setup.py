@@ -24,7 +24,10 @@ if DEBUG and not MSVC:  # an index outside an array of the kernels ends the proc
 elif not MSVC:
     FLAGS += ["-O3", "-g0"]
 LINK_FLAGS = ["-Wl,-s"] if sys.platform == "linux" and not DEBUG else []
-V3_FLAGS = ["-mavx2", "-mfma", "-mbmi", "-mbmi2"]  # what _cpu.pyx looks for
+# What _cpu.pyx looks for.
+V3_FLAGS = ["-mavx2", "-mfma", "-mbmi", "-mbmi2"]
+V4_FLAGS = [*V3_FLAGS, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"]
+V4_FLAGS += ["-mprefer-vector-width=512"]
 
 
 def extension(name, flags=(), openmp=False):
@@ -32,7 +35,7 @@ def extension(name, flags=(), openmp=False):
     ext = Extension(path.replace("/", "."), [f"{path}.pyx"])
     ext.include_dirs = [np.get_include(), "fastlogloss/_kernels"]
     ext.define_macros = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")]
-    ext.depends = [f"fastlogloss/_kernels/{h}.h" for h in ("scalar", "rows")]
+    ext.depends = [f"fastlogloss/_kernels/{h}.h" for h in ("scalar", "rows", "vector")]
     ext.extra_compile_args = [*FLAGS, *flags]
     ext.extra_link_args = list(LINK_FLAGS)
     if openmp and not add_openmp_flags_if_available(ext):
@@ -52,6 +55,7 @@ class BuildExt(build_ext):
 extensions = [extension("_cpu"), extension("_labels"), extension("_base", openmp=True)]
 if X86_64 and not MSVC:
     extensions.append(extension("_v3", V3_FLAGS, openmp=True))
+    extensions.append(extension("_v4", V4_FLAGS, openmp=True))
 directives = {"freethreading_compatible": True, "cdivision": True}
 directives |= dict.fromkeys(["boundscheck", "initializedcheck", "wraparound"], DEBUG)
 setup(

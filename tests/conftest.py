@@ -65,8 +65,11 @@ def required_variants():
     from numpy._core._multiarray_umath import __cpu_features__ as features
 
     is_x86_64 = platform.machine().lower() in ("x86_64", "amd64")
+    if not is_x86_64 or os.name == "nt":
+        return ["base"]
     has_v3 = features.get("X86_V3") or (features.get("AVX2") and features.get("FMA3"))
-    return ["base", "v3"] if is_x86_64 and os.name != "nt" and has_v3 else ["base"]
+    has_v4 = all(features.get(f"AVX512{name}") for name in ("BW", "DQ", "VL", "VBMI2"))
+    return ["base", *["v3"] * bool(has_v3), *["v4"] * bool(has_v3 and has_v4)]
 
 
 def load_variant(name):

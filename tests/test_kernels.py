@@ -474,6 +474,13 @@ class TestInstructions:
     def test_v3_is_vectorised(self, instruction):
         lines = disassembly(load_variant("v3"))
         assert any(instruction in line and "%ymm" in line for line in lines)
+        assert not any("%zmm" in line for line in lines)
+
+    @pytest.mark.skipif("v4" not in required_variants(), reason="no such instructions")
+    @pytest.mark.parametrize("instruction", ["vfmsub", "vdivpd", "vmulpd", "vpternlogq"])
+    def test_v4_is_vectorised(self, instruction):
+        lines = disassembly(load_variant("v4"))
+        assert any(instruction in line and "%zmm" in line for line in lines)
 
     @pytest.mark.parametrize("name", ["base", "cpu", "labels"])
     def test_baseline_runs_everywhere(self, name):
@@ -499,4 +506,4 @@ class TestVariants:
 
     def test_unknown(self):
         with pytest.raises(ValueError, match=r"choose one of .*base"):
-            fastlogloss._kernels.load("v4")
+            fastlogloss._kernels.load("v5")

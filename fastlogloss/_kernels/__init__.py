@@ -1,28 +1,36 @@
 """Everything compiled, behind one choice of instruction set.
 
-``FASTLOGLOSS_ISA=base|v3`` forces a variant; without it the best one that the
-processor runs is taken. Both give the same bits.
+``FASTLOGLOSS_ISA=base|v3|v4`` forces a variant; without it the best one that the
+processor runs is taken. All give the same bits.
 """
 
 import importlib
 import importlib.util
 import os
+import sys
 
 from fastlogloss._kernels import _cpu
 
 # name -> (module, can this processor run it?); the first that can is the default.
 _VARIANTS = {
+    "v4": ("fastlogloss._kernels._v4", _cpu.supports_v4),
     "v3": ("fastlogloss._kernels._v3", _cpu.supports_v3),
     "base": ("fastlogloss._kernels._base", lambda: True),
 }
+
+for _module, _runs in _VARIANTS.values():
+    if not _runs():
+        # An ImportError for whoever imports it: its first instruction that this
+        # processor does not know would end the process.
+        sys.modules[_module] = None
 
 
 def available():
     """Names of the variants that are built and run on this processor, best first."""
     return [
         name
-        for name, (module, runs) in _VARIANTS.items()
-        if runs() and importlib.util.find_spec(module) is not None
+        for name, (module, _) in _VARIANTS.items()
+        if importlib.util.find_spec(module) is not None
     ]
 
 

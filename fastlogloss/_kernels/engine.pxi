@@ -16,12 +16,11 @@ cdef void block(
     double* out,            # OUT (n,) or NULL: the rows' losses instead of their sum
 ) noexcept nogil:
     cdef double q[TILE]
-    cdef double h[2 * LANES]
-    cdef double l[2 * LANES]
+    cdef Lanes lanes
     cdef Py_ssize_t i, first = 0, m
     cdef int status
     start(part)
-    start_lanes(h, l)
+    start_lanes(&lanes)
     while first < n:
         m = TILE if n - first > TILE else n - first
         status = load(
@@ -38,9 +37,9 @@ cdef void block(
             if w != NULL or not task.use_product:
                 add_tile(q, NULL if w == NULL else w + first, m, task, part)
             else:
-                part.exponent += multiply_plain_tile(q, h, l)
+                multiply_plain_tile(q, &lanes)
         first += m
-    fold_lanes(h, l, part)
+    fold_lanes(&lanes, part)
 
 
 cdef inline int complement(
@@ -56,27 +55,6 @@ cdef inline int complement(
     return exact_targets(y, n, False) if bad else 0
 
 
-cdef inline uint64_t multiply_strip(
-    const double* other,    # IN  (HALF_TILE + STRIP,)
-    const double* p,        # IN  (HALF_TILE + STRIP,)
-    const Task* task,
-    double* q,              # OUT (STRIP,): products of q of rows i and HALF_TILE + i
-    double* l,              # OUT (STRIP,)
-) noexcept nogil:
-    # Returns bit 63 set if some p may need a clip, or may be wrong.
-    cdef Py_ssize_t i, j = HALF_TILE
-    cdef uint64_t low = task.inner_low, high = task.inner_high, saturated = 0
-    cdef double a, b, c
-    for i in range(STRIP):
-        saturated |= outside(p[i], low, high) | outside(p[j + i], low, high)
-        a = absolute(other[i] - p[i])
-        b = absolute(other[j + i] - p[j + i])
-        c = a * b
-        l[i] = product_error(a, b, c)
-        q[i] = c
-    return saturated
-
-
 cdef void plain_block(
     const double* other,    # IN  (n,): 1 - y, of labels that have been looked at
     const double* p,        # IN  (n,)
@@ -86,37 +64,33 @@ cdef void plain_block(
 ) noexcept nogil:
     # What block() does with one column, product and no weights.
     cdef double q[TILE]
-    cdef double l[HALF_TILE]
-    cdef double lane_h[2 * LANES]
-    cdef double lane_l[2 * LANES]
-    cdef Py_ssize_t i, j, m
+    cdef Lanes lanes
+    cdef Py_ssize_t i, m
+    cdef uint64_t low = task.inner_low, high = task.inner_high, saturated
     cdef Checks checks
     start(part)
-    start_lanes(lane_h, lane_l)
+    start_lanes(&lanes)
     start_checks(&checks)
     while n > 0:
         m = min(n, <Py_ssize_t>TILE)
-        checks.saturated = 0
-        for j in range(HALF_TILE // STRIP if m == TILE else 0):
-            fetch_ahead(<const char*>p, 2 * j * STRIP, 2 * STRIP, sizeof(double))
-            i = j * STRIP
-            checks.saturated |= multiply_strip(other + i, p + i, task, q + i, l + i)
-        if m == TILE and not checks.saturated >> 63:
-            part.exponent += multiply_pairs(q, l, lane_h, lane_l)
-        else:
-            for i in range(m):
-                q[i] = absolute(other[i] - p[i])
-                checks.saturated |= outside(p[i], task.inner_low, task.inner_high)
-            for i in range(m, TILE):
-                q[i] = 1.0
+        saturated = 0
+        # Twice as far as elsewhere, for one array alone comes from memory.
+        fetch_ahead(<const char*>p, FAR_AHEAD, TILE, sizeof(double))
+        for i in range(m):
+            saturated |= outside(p[i], low, high)
+            q[i] = absolute(other[i] - p[i])
+        for i in range(m, TILE):
+            q[i] = 1.0
+        if saturated >> 63:
+            checks.saturated = saturated
             part.status |= finish_checks(p, m, m, task, &checks, True, q)
             if part.status:
                 return
-            part.exponent += multiply_plain_tile(q, lane_h, lane_l)
+        multiply_plain_tile(q, &lanes)
         other += m
         p += m
         n -= m
-    fold_lanes(lane_h, lane_l, part)
+    fold_lanes(&lanes, part)
 
 
 cdef void merge(Partial* total, const Partial* part) noexcept nogil:
@@ -128,7 +102,7 @@ cdef void merge(Partial* total, const Partial* part) noexcept nogil:
     l[0] = total.l
     l[1] = part.l
     multiply_halves(h, l, 1)
-    total.exponent += part.exponent + normalise(h, l, 1)
+    total.exponent += part.exponent + normalise(h, l)
     total.h = h[0]
     total.l = l[0]
     add_compensated(&total.loss, &total.loss_tail, part.loss)

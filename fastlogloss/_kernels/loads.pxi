@@ -54,6 +54,29 @@ cdef inline void load_strip(
     checks.sums &= sums
 
 
+cdef narrow load_strips(
+    const label_t* y,       # IN  (n,)
+    const proba_t* p,       # IN  (n,), with pairs (n, 2)
+    Py_ssize_t n,
+    const Task* task,
+    bint pairs,
+    Checks* checks,         # IN/OUT
+    double* q,              # OUT (n,)
+) noexcept nogil:
+    cdef Py_ssize_t i = 0, k = 2 if pairs else 1, m
+    while i < n:
+        m = min(n - i, <Py_ssize_t>STRIP)
+        fetch_ahead(<const char*>y, i, m, sizeof(label_t))
+        fetch_ahead(<const char*>p, k * i, k * m, sizeof(proba_t))
+        if pairs:
+            load_strip(y + i, p + k * i, m, task, True, checks, q + i)
+        elif m == STRIP:
+            load_strip(y + i, p + i, STRIP, task, False, checks, q + i)
+        else:
+            load_strip(y + i, p + i, m, task, False, checks, q + i)
+        i += m
+
+
 cdef inline int load_binary(
     const label_t* y,       # IN  (n,)
     const proba_t* p,       # IN  (n,), with pairs (n, 2)
@@ -64,19 +87,12 @@ cdef inline int load_binary(
     int64_t* n_ones,        # IN/OUT
 ) noexcept nogil:
     cdef Checks checks
-    cdef Py_ssize_t i = 0, k = 2 if pairs else 1
     start_checks(&checks)
-    while i + STRIP <= n:
-        fetch_ahead(<const char*>y, i, STRIP, sizeof(label_t))
-        fetch_ahead(<const char*>p, k * i, k * STRIP, sizeof(proba_t))
-        load_strip(y + i, p + k * i, STRIP, task, pairs, &checks, q + i)
-        i += STRIP
-    if i < n:
-        load_strip(y + i, p + k * i, n - i, task, pairs, &checks, q + i)
+    load_strips(y, p, n, task, pairs, &checks, q)
     if checks.not_label:
         return _BAD_LABEL
     n_ones[0] += <int64_t>checks.ones
-    return finish_checks(p, n * k, n, task, &checks, not pairs, q)
+    return finish_checks(p, n * (2 if pairs else 1), n, task, &checks, not pairs, q)
 
 
 cdef inline bint class_codes(

@@ -1,5 +1,5 @@
-# The typed loops and the block engine. Included by _base.pyx and _v3.pyx, which
-# differ in nothing but the compiler flags of setup.py.
+# The typed loops and the block engine. Included by _base.pyx, _v3.pyx and _v4.pyx,
+# which differ in nothing but the compiler flags of setup.py.
 #
 # Design
 # A. A tile (256 rows) is loaded, checked and turned into q, the probability given to
@@ -8,19 +8,20 @@
 #    Rejected: one fused loop per combination. It needs more accumulators than there
 #    are vector registers (measured 1.2 ns a row in cache, this design 0.7), and a copy
 #    of the loop for each of weights x labels x dtypes.
-# B. Strips of 32 rows are loaded between prefetches of the rows 2 KiB ahead, so that
-#    memory works while the reduction computes. Rejected: 8 KiB ahead, which with three
-#    arrays is more than a first-level cache of 32 KiB keeps (1.2 times the time);
-#    several columns, which the processor fetches better by itself; and to multiply the
-#    rows of two strips as they are loaded, a tenth less work but twice the time where
-#    the arrays come from memory: it no longer sees one array after the other.
+# B. Strips of 32 rows are loaded between prefetches of the rows 4 KiB ahead, so that
+#    memory works while the reduction computes. Rejected: 2 KiB (1.2 times the time);
+#    8 KiB, which with three arrays is more than a first-level cache of 32 KiB keeps
+#    (1.2 times), but right for the one array of plain_block(); several columns, which
+#    the processor fetches better by itself; and to multiply the rows of two strips as
+#    they are loaded, a tenth less work but twice the time where the arrays come from
+#    memory: it no longer sees one array after the other.
 # C. Unweighted rows need no logarithm: sum(log q) = log(product q), the product kept
-#    as an unevaluated sum h + l of two doubles (error 2^-100 per factor) and an
-#    integer exponent. Factors are at least 2^-56, so that 16 of them, and the errors
-#    of their product, stay normal numbers; then the exponent moves to the integer.
-#    The product is a tree over the buffer (elementwise loops, which every compiler
-#    vectorises; lanes in registers were vectorised by gcc only now and then).
-#    Rejected: a plain product, wrong from the 4th digit where every q is near 1.
+#    as an unevaluated sum h + l of two doubles and an integer exponent. Factors are at
+#    least 2^-56, so that 16 of them, and the errors of their product, stay normal
+#    numbers; then the exponent moves to the integer. The 16 are a tree in registers
+#    (product_of_16() of scalar.h, whose errors take one addition each); the lanes keep
+#    h + l. Rejected: h + l in the tree, twice the operations for less than a rounding
+#    error; a plain product, wrong from the 4th digit where every q is near 1.
 # D. Weighted rows take one logarithm each, summed by a tree over the tile (depth 8)
 #    and in compensated sums across tiles. An eps below 2^-56 goes the same way with
 #    unit weights. Bound: 8 roundings of the tree + 1 ULP of the log + 1 of the weight,
@@ -57,35 +58,32 @@ from fastlogloss._kernels.scalar cimport (
     FLL_FLOOR,
     FLL_SHIFT,
     absolute,
+    biased_exponent,
     check,
     choose,
-    drop_exponent,
-    exponent_field,
     exp_nonpositive,
     exp_rest,
-    exponent_of_field,
     exponent_rest,
+    excess_of_16,
     fetch_ahead,
-    finish_exp,
-    finish_log,
     from_bits,
-    inverse_power,
     larger,
     log_any,
     log_excess,
     log_normal,
     log_product,
-    log_rest,
+    mantissa,
+    narrow,
     outside,
     outside_unit,
     product_error,
+    product_of_16,
     shifted_exponent,
-    start_exp,
-    start_log,
     sum_error,
     times_power,
     to_bits,
 )
+from fastlogloss._kernels.vector cimport exp_array, exp_column, log_array
 
 import weakref
 
@@ -105,6 +103,7 @@ cdef enum:
     HALF_TILE = 128
     LANES = 16        # partial products of a tile: TILE / LANES = 16 factors each
     STRIP = 32
+    FAR_AHEAD = 512   # doubles beyond those that are fetched ahead anyway
     WIDE = 32         # columns from which a row is summed by itself
     MAX_GROUP = 64    # rows of several columns that are worked on together,
     GROUP_VALUES = 4096  # in buffers of about this size

@@ -36,6 +36,16 @@
 #define FLL_PREFETCH(address) ((void)(address))
 #endif
 
+/* Before the type of a function that reads what may come from memory: vectors of 256
+   bits there, also where those of 512 are preferred. Arrays are aligned to 16 bytes at
+   best, and a load of 64 bytes would always take from two lines of a cache (1e7 rows:
+   5.9 ms instead of 3.7). */
+#if defined(__AVX512F__) && defined(__GNUC__) && !defined(__clang__)
+#define FLL_NARROW __attribute__((noinline, target("prefer-vector-width=256")))
+#else
+#define FLL_NARROW
+#endif
+
 /* setup.py defines it for FASTLOGLOSS_DEBUG=1 builds. */
 #ifdef FASTLOGLOSS_DEBUG
 #define FLL_CHECK(condition) assert(condition)
@@ -69,7 +79,7 @@ FLL_INLINE double larger(double x, double y) { return x > y ? x : y; }
 
 FLL_INLINE void prefetch(const void *address) { FLL_PREFETCH(address); }
 
-#define FLL_AHEAD 2048 /* bytes */
+#define FLL_AHEAD 4096 /* bytes */
 
 /* Fetch what lies FLL_AHEAD beyond items [first, first + n) of an array, or of NULL
    nothing. In C, for it has to be inlined: gcc drops calls of a function that does
@@ -129,29 +139,18 @@ FLL_INLINE double sum_error(double a, double b, double sum)
     return (a - (sum - bb)) + (b - bb);
 }
 
-/* The exponent e of x = m * 2^e with m in [sqrt(1/2), sqrt(2)), shifted to the
-   exponent field. Not m in [1, 2): a product just under 1 must keep e = 0, or the
-   final e * ln 2 + ln m would cancel. x is a positive normal number. */
-FLL_INLINE uint64_t exponent_field(double x)
+/* The bits of x = m * 2^e, m in [sqrt(1/2), sqrt(2)), less those of sqrt(1/2), and the
+   exponent e + 1024 in their place. Not m in [1, 2): a product just under 1 must keep
+   e = 0, or the final e * ln 2 + ln m would cancel. x is a positive normal number. */
+FLL_INLINE uint64_t biased_exponent(double x)
 {
-    return (to_bits(x) - 0x3FE6A09E00000000ull) & 0xFFF0000000000000ull;
+    return to_bits(x) + (0x4000000000000000ull - 0x3FE6A09E00000000ull);
 }
 
-/* An exponent field as a signed number (AVX2 has no arithmetic 64-bit shift). */
-FLL_INLINE int64_t exponent_of_field(uint64_t field)
+/* m */
+FLL_INLINE double mantissa(uint64_t biased)
 {
-    return (int64_t)(field >> 52) - (int64_t)((field >> 63) << 12);
-}
-
-FLL_INLINE double drop_exponent(double x, uint64_t field)
-{
-    return from_bits(to_bits(x) - field);
-}
-
-/* 2^-e for an exponent field. */
-FLL_INLINE double inverse_power(uint64_t field)
-{
-    return from_bits(0x3FF0000000000000ull - field);
+    return from_bits((biased & 0x000FFFFFFFFFFFFFull) + 0x3FE6A09E00000000ull);
 }
 
 /* log(x) for a positive normal x. With x = m * 2^e, f = m - 1, s = f / (m + 1):
@@ -159,10 +158,10 @@ FLL_INLINE double inverse_power(uint64_t field)
    polynomial of (2 atanh(s) - 2 s) / s^3 on |s| <= 3 - sqrt(8). */
 FLL_INLINE double start_log(double x, double *e, double *f)
 {
-    const uint64_t field = exponent_field(x);
-    const double m = drop_exponent(x, field);
-    /* e as a double by way of 2^52 + 2048 + e: AVX2 cannot convert 64-bit integers. */
-    *e = from_bits(field >> 52 ^ 0x4330000000000800ull) - 4503599627372544.0;
+    const uint64_t biased = biased_exponent(x);
+    const double m = mantissa(biased);
+    /* e as a double by way of 2^52 + 1024 + e: AVX2 cannot convert 64-bit integers. */
+    *e = from_bits(biased >> 52 | 0x4330000000000000ull) - 4503599627371520.0;
     *f = m - 1.0;
     return *f / (m + 1.0);
 }
@@ -262,6 +261,55 @@ FLL_INLINE double exp_nonpositive(double x)
 {
     double shifted, r = start_exp(x, &shifted);
     return finish_exp(exp_rest(r), shifted);
+}
+
+/* The product of 16 numbers in (0, 1], `stride` apart, as a rounded product times
+   1 + *error: in registers, for loops over neighbouring columns. A node of the tree of
+   products, c = a b, is off by e / c of itself, of which e is kept: the rest is at most
+   2^-53 (1 - c), no more than a rounding error of log c. */
+FLL_INLINE double product_of_2(const double *x, ptrdiff_t stride, double *error)
+{
+    const double c = x[0] * x[stride];
+    *error = product_error(x[0], x[stride], c);
+    return c;
+}
+
+FLL_INLINE double product_of(double a, double b, double a_error, double b_error,
+                             double *error)
+{
+    const double c = a * b;
+    *error = (a_error + b_error) + product_error(a, b, c);
+    return c;
+}
+
+#define FLL_DOUBLED(name, half, n)                                                     \
+    FLL_INLINE double name(const double *x, ptrdiff_t stride, double *error)           \
+    {                                                                                  \
+        double a_error, b_error;                                                       \
+        const double a = half(x, stride, &a_error);                                    \
+        const double b = half(x + n / 2 * stride, stride, &b_error);                   \
+        return product_of(a, b, a_error, b_error, error);                              \
+    }
+FLL_DOUBLED(product_of_4, product_of_2, 4)
+FLL_DOUBLED(product_of_8, product_of_4, 8)
+FLL_DOUBLED(product_of_16, product_of_8, 16)
+
+/* (1 + a) (1 + b) - 1 */
+FLL_INLINE double excess_of(double a, double b) { return (a + b) + a * b; }
+
+FLL_INLINE double excess_of_4(const double *x, ptrdiff_t stride)
+{
+    return excess_of(excess_of(x[0], x[stride]),
+                     excess_of(x[2 * stride], x[3 * stride]));
+}
+
+/* The product of the 16 numbers 1 + x, `stride` apart, less one. */
+FLL_INLINE double excess_of_16(const double *x, ptrdiff_t stride)
+{
+    return excess_of(
+        excess_of(excess_of_4(x, stride), excess_of_4(x + 4 * stride, stride)),
+        excess_of(excess_of_4(x + 8 * stride, stride),
+                  excess_of_4(x + 12 * stride, stride)));
 }
 
 /* log((h + l) * 2^e), h in [sqrt(1/2), sqrt(2)), |l| <= ulp(h). */

@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 cdef extern from "scalar.h" nogil:
+    ctypedef void narrow "FLL_NARROW void"
     uint64_t to_bits(double x)
     double from_bits(uint64_t u)
     double absolute(double x)
@@ -14,10 +15,8 @@ cdef extern from "scalar.h" nogil:
     double choose(uint64_t mask, double when_set, double otherwise)
     double product_error(double a, double b, double product)
     double sum_error(double a, double b, double total)
-    uint64_t exponent_field(double x)
-    int64_t exponent_of_field(uint64_t field)
-    double drop_exponent(double x, uint64_t field)
-    double inverse_power(uint64_t field)
+    uint64_t biased_exponent(double x)
+    double mantissa(uint64_t biased)
     const double FLL_SHIFT
     const double FLL_BIAS
     const double FLL_FLOOR
@@ -25,13 +24,10 @@ cdef extern from "scalar.h" nogil:
     double exponent_rest(double x, double k)
     double exp_rest(double r)
     double times_power(double x, double shifted)
-    double start_exp(double x, double* shifted)
-    double finish_exp(double x, double shifted)
     double exp_nonpositive(double x)
-    double start_log(double x, double* e, double* f)
-    double log_rest(double s, double f)
-    double finish_log(double e, double f, double rest)
     double log_normal(double x)
     double log_excess(double x)
     double log_any(double x)
+    double product_of_16(const double* x, Py_ssize_t stride, double* error)
+    double excess_of_16(const double* x, Py_ssize_t stride)
     double log_product(double h, double l, double e)

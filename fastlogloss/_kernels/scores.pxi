@@ -59,10 +59,8 @@ cdef inline void hard_logits_strip(
     Py_ssize_t n,
     Checks* checks,         # IN/OUT
     double* margin,         # OUT (n,): z for label 0, -z for label 1
-    double* excess,         # OUT (n,)
     double* linear,         # OUT (n,)
 ) noexcept nogil:
-    cdef double shifted[STRIP]
     cdef Py_ssize_t i
     cdef double m
     cdef uint64_t bad = 0, ones = 0, nan = 0
@@ -76,12 +74,6 @@ cdef inline void hard_logits_strip(
         nan |= is_nan(m)
         margin[i] = m
         linear[i] = larger(m, 0.0)
-    for i in range(n):
-        excess[i] = start_exp(-absolute(margin[i]), shifted + i)
-    for i in range(n):
-        excess[i] = exp_rest(excess[i])
-    for i in range(n):
-        excess[i] = finish_exp(excess[i], shifted[i])
     checks.not_label |= bad
     checks.ones += count_ones(ones, y)
     checks.off |= nan
@@ -103,14 +95,11 @@ cdef inline int hard_logits(
     while i + STRIP <= n:
         fetch_ahead(<const char*>y, i, STRIP, sizeof(label_t))
         fetch_ahead(<const char*>z, i, STRIP, sizeof(proba_t))
-        hard_logits_strip(
-            y + i, z + i, STRIP, &checks, margin + i, excess + i, linear + i
-        )
+        hard_logits_strip(y + i, z + i, STRIP, &checks, margin + i, linear + i)
         i += STRIP
     if i < n:
-        hard_logits_strip(
-            y + i, z + i, n - i, &checks, margin + i, excess + i, linear + i
-        )
+        hard_logits_strip(y + i, z + i, n - i, &checks, margin + i, linear + i)
+    exp_array(margin, n, excess)
     n_ones[0] += <int64_t>checks.ones
     if checks.not_label:
         status = exact_targets(y, n, False)
@@ -342,8 +331,8 @@ cdef inline uint64_t softmax_group(
     cdef double shift[MAX_GROUP]
     cdef double shifted[MAX_GROUP]
     cdef double ones[MAX_GROUP]
-    cdef double x, smallest = MIN_EXP
-    cdef uint64_t same, bad = 0, far = 0
+    cdef double x
+    cdef uint64_t bad = 0, far = 0
     cdef Py_ssize_t i, j, at
     for i in range(g):
         top[i] = e[i]
@@ -373,19 +362,7 @@ cdef inline uint64_t softmax_group(
         fetch_ahead(z, (k + j) * g, g, size)
         fetch_ahead(cached(&out.gradient), at, g, size_of(out.gradient.kind))
         fetch_ahead(cached(&out.hessian), at, g, size_of(out.hessian.kind))
-        for i in range(g):
-            x = larger(least[i], e[j * g + i])
-            shifted[i] = shifted_exponent(x, shift[i])
-            e[j * g + i] = exponent_rest(x, shifted[i] - shift[i])
-        for i in range(g):
-            e[j * g + i] = exp_rest(e[j * g + i])
-        for i in range(g):
-            x = times_power(e[j * g + i], shifted[i])
-            x = 0.0 if x < smallest else x  # of a logit below `least`
-            e[j * g + i] = x
-            same = 0 - <uint64_t>(x == most[i])
-            rest[i] += choose(same, 0.0, x)
-            ones[i] += choose(same, 1.0, 0.0)
+        exp_column(least, shift, most, g, MIN_EXP, e + j * g, rest, ones)
     for i in range(g):
         rest[i] += ones[i] * most[i]
         bad |= is_nan(rest[i])
@@ -813,8 +790,7 @@ cdef void score_block(
     cdef double gradient[TILE]
     cdef double hessian[TILE]
     cdef double buffer[TILE]
-    cdef double lane_h[2 * LANES]
-    cdef double lane_l[2 * LANES]
+    cdef Lanes lanes
     cdef Py_ssize_t i, at, first = 0, m, k = task.n_columns
     cdef Py_ssize_t step = k if task.soft else 1
     cdef bint derive = out.gradient.data != NULL
@@ -824,7 +800,7 @@ cdef void score_block(
     cdef const double* weights
     cdef int status
     start(part)
-    start_lanes(lane_h, lane_l)
+    start_lanes(&lanes)
     while first < n:
         m = TILE if n - first > TILE else n - first
         weights = NULL if w == NULL else w + first
@@ -909,7 +885,7 @@ cdef void score_block(
         if (out.rows != NULL or w != NULL) and task.from_logits:
             add_log_excesses(factor, linear)
         elif out.rows != NULL or w != NULL:
-            logs(factor, TILE, factor)
+            log_array(factor, TILE, factor)
             for i in range(TILE):
                 linear[i] -= factor[i]
         if out.rows != NULL:
@@ -919,11 +895,11 @@ cdef void score_block(
             add_terms(linear, weights, m, part)
         else:
             if task.from_logits:
-                part.exponent += multiply_excess_tile(factor, lane_h, lane_l)
+                multiply_excess_tile(factor, &lanes)
             else:
-                part.exponent += multiply_plain_tile(factor, lane_h, lane_l)
+                multiply_plain_tile(factor, &lanes)
             add_compensated(&part.loss, &part.loss_tail, tree_sum(linear, TILE))
         first += m
     if out.gradient.stream or out.hessian.stream:
         stream_end()
-    fold_lanes(lane_h, lane_l, part)
+    fold_lanes(&lanes, part)

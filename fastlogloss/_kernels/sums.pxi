@@ -15,98 +15,81 @@ cdef inline void multiply_halves(
         h[i] = c
 
 
-cdef inline int64_t normalise(double* h, double* l, Py_ssize_t n) noexcept nogil:
-    # Take the binary exponents out of h + l; return their sum.
-    cdef Py_ssize_t i
-    cdef uint64_t field
-    cdef int64_t exponent = 0
-    for i in range(n):
-        field = exponent_field(h[i])
-        exponent += exponent_of_field(field)
-        h[i] = drop_exponent(h[i], field)
-        l[i] = l[i] * inverse_power(field)
+cdef inline int64_t normalise(double* h, double* l) noexcept nogil:
+    # Take the binary exponent out of h + l and return it.
+    cdef uint64_t biased = biased_exponent(h[0])
+    cdef int64_t exponent = <int64_t>(biased >> 52) - 1024
+    h[0] = mantissa(biased)
+    l[0] *= from_bits(<uint64_t>(1023 - exponent) << 52)
     return exponent
 
 
-cdef inline int64_t multiply_plain_tile(
-    double* q,              # IN (TILE,), destroyed
-    double* lane_h,         # IN/OUT (2 * LANES,): the first half accumulates
-    double* lane_l,         # IN/OUT (2 * LANES,)
-) noexcept nogil:
-    cdef double l[HALF_TILE]
-    cdef double a, c
+cdef struct Lanes:
+    # Partial products of the tiles of a block: (h + l) * 2^(exponent - 1024 tiles).
+    # No more than 32 tiles: h is then no further from 1 than 2^16.
+    double h[LANES]
+    double l[LANES]
+    uint64_t exponent[LANES]
+    int64_t tiles
+
+
+cdef inline void start_lanes(Lanes* lanes) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(HALF_TILE):
-        a = q[i]
-        c = a * q[HALF_TILE + i]
-        l[i] = product_error(a, q[HALF_TILE + i], c)
-        q[i] = c
-    return multiply_pairs(q, l, lane_h, lane_l)
+    memset(lanes, 0, sizeof(Lanes))
+    for i in range(LANES):
+        lanes.h[i] = 1.0
 
 
-cdef inline int64_t multiply_pairs(
-    double* q,              # IN (HALF_TILE,), destroyed
-    double* l,              # IN (HALF_TILE,), destroyed
-    double* lane_h,         # IN/OUT (2 * LANES,): the first half accumulates
-    double* lane_l,         # IN/OUT (2 * LANES,)
+cdef inline void multiply_plain_tile(
+    const double* q,        # IN (TILE,)
+    Lanes* lanes,           # IN/OUT
 ) noexcept nogil:
     cdef Py_ssize_t i
-    multiply_halves(q, l, 64)
-    multiply_halves(q, l, 32)
-    multiply_halves(q, l, 16)
+    cdef double h, error
     for i in range(LANES):
-        lane_h[LANES + i] = q[i]
-        lane_l[LANES + i] = l[i]
-    return multiply_lanes(lane_h, lane_l)
+        h = product_of_16(q + i, LANES, &error)
+        multiply_lane(lanes, i, h, error)
+    lanes.tiles += 1
 
 
-cdef inline void multiply_excesses(double* x, Py_ssize_t n) noexcept nogil:
-    # IN (2n,), OUT (n,): (1 + x[i]) (1 + x[n + i]) - 1
-    cdef Py_ssize_t i
-    for i in range(n):
-        x[i] = (x[i] + x[n + i]) + x[i] * x[n + i]
-
-
-cdef inline int64_t multiply_excess_tile(
-    double* x,              # IN (TILE,), destroyed: factors 1 + x
-    double* lane_h,         # IN/OUT (2 * LANES,): the first half accumulates
-    double* lane_l,         # IN/OUT (2 * LANES,)
+cdef inline void multiply_excess_tile(
+    const double* x,        # IN (TILE,): factors 1 + x
+    Lanes* lanes,           # IN/OUT
 ) noexcept nogil:
     cdef Py_ssize_t i
-    multiply_excesses(x, 128)
-    multiply_excesses(x, 64)
-    multiply_excesses(x, 32)
-    multiply_excesses(x, 16)
+    cdef double excess, h
     for i in range(LANES):
-        lane_h[LANES + i] = 1.0 + x[i]
-        lane_l[LANES + i] = sum_error(1.0, x[i], lane_h[LANES + i])
-    return multiply_lanes(lane_h, lane_l)
+        excess = excess_of_16(x + i, LANES)
+        h = 1.0 + excess
+        multiply_lane(lanes, i, h, sum_error(1.0, excess, h) / h)
+    lanes.tiles += 1
 
 
-cdef inline int64_t multiply_lanes(double* lane_h, double* lane_l) noexcept nogil:
-    # IN (2 * LANES,): the second half is multiplied into the first.
-    cdef int64_t exponent
-    exponent = normalise(lane_h + LANES, lane_l + LANES, LANES)
-    multiply_halves(lane_h, lane_l, LANES)
-    return exponent + normalise(lane_h, lane_l, LANES)
+cdef inline void multiply_lane(
+    Lanes* lanes,           # IN/OUT
+    Py_ssize_t i,
+    double h,               # times 1 + error, with an exponent between -1023 and 1023
+    double error,
+) noexcept nogil:
+    cdef uint64_t biased = biased_exponent(h)
+    cdef double b = mantissa(biased), a = lanes.h[i], c = a * b
+    lanes.l[i] = (a * (b * error) + b * lanes.l[i]) + product_error(a, b, c)
+    lanes.h[i] = c
+    lanes.exponent[i] += biased >> 52
 
 
-cdef inline void start_lanes(double* lane_h, double* lane_l) noexcept nogil:
+cdef inline void fold_lanes(Lanes* lanes, Partial* part) noexcept nogil:
     cdef Py_ssize_t i
+    cdef int64_t exponent = -1024 * LANES * lanes.tiles
     for i in range(LANES):
-        lane_h[i] = 1.0
-        lane_l[i] = 0.0
-
-
-cdef inline void fold_lanes(double* h, double* l, Partial* part) noexcept nogil:
-    # The lanes lie in [sqrt(1/2), sqrt(2)): their product needs no scaling.
-    multiply_halves(h, l, 8)
-    multiply_halves(h, l, 4)
-    multiply_halves(h, l, 2)
-    multiply_halves(h, l, 1)
-    part.exponent += normalise(h, l, 1)
-    part.h = h[0]
-    part.l = l[0]
+        exponent += <int64_t>lanes.exponent[i]
+    multiply_halves(lanes.h, lanes.l, 8)
+    multiply_halves(lanes.h, lanes.l, 4)
+    multiply_halves(lanes.h, lanes.l, 2)
+    multiply_halves(lanes.h, lanes.l, 1)
+    part.exponent = exponent + normalise(lanes.h, lanes.l)
+    part.h = lanes.h[0]
+    part.l = lanes.l[0]
 
 
 cdef inline void add_compensated(double* total, double* tail, double x) noexcept nogil:
@@ -149,22 +132,6 @@ cdef inline uint64_t add_weights(
     return signs
 
 
-cdef inline void logs(
-    const double* x,        # IN  (n,), positive normal numbers
-    Py_ssize_t n,
-    double* out,            # OUT (n,), n <= TILE
-) noexcept nogil:
-    cdef double e[TILE]
-    cdef double f[TILE]
-    cdef Py_ssize_t i
-    for i in range(n):
-        out[i] = start_log(x[i], e + i, f + i)
-    for i in range(n):
-        out[i] = log_rest(out[i], f[i])
-    for i in range(n):
-        out[i] = finish_log(e[i], f[i], out[i])
-
-
 cdef inline void add_log_excesses(
     const double* x,        # IN  (TILE,), not negative
     double* total,          # IN/OUT (TILE,): log(1 + x) is added
@@ -174,7 +141,7 @@ cdef inline void add_log_excesses(
     cdef Py_ssize_t i
     for i in range(TILE):
         h[i] = 1.0 + x[i]
-    logs(h, TILE, log_h)
+    log_array(h, TILE, log_h)
     for i in range(TILE):
         total[i] += log_h[i] + sum_error(1.0, x[i], h[i]) / h[i]
 
@@ -202,9 +169,8 @@ cdef inline void add_tile(
             padded[i] = 0.0
         w = padded
     if task.use_product:
-        for i in range(TILE // STRIP):
-            fetch_ahead(<const char*>w, i * STRIP, STRIP, sizeof(double))
-            logs(q + i * STRIP, STRIP, term + i * STRIP)
+        fetch_ahead(<const char*>w, 0, TILE, sizeof(double))
+        log_array(q, TILE, term)
         for i in range(HALF_TILE):
             term[i] = term[i] * w[i] + term[j + i] * w[j + i]
     else:
@@ -243,7 +209,7 @@ cdef inline void write_rows(
 ) noexcept nogil:
     cdef Py_ssize_t i
     if task.use_product:
-        logs(q, n, out)
+        log_array(q, n, out)
         for i in range(n):
             out[i] = 0.0 - out[i]
     else:

@@ -1,0 +1,61 @@
+/* Logarithms and exponentials of arrays: scalar.h in loops over buffers that lie in the
+   first-level cache, each in short loops (design C there). */
+#ifndef FASTLOGLOSS_VECTOR_H
+#define FASTLOGLOSS_VECTOR_H
+
+#include "scalar.h"
+
+#define FLL_BUFFER 256 /* numbers of the longest array */
+
+/* out = log(x), of positive normal numbers. */
+FLL_INLINE void log_array(const double *x, ptrdiff_t n, double *out)
+{
+    double e[FLL_BUFFER], f[FLL_BUFFER];
+    ptrdiff_t i;
+    for (i = 0; i < n; ++i)
+        out[i] = start_log(x[i], e + i, f + i);
+    for (i = 0; i < n; ++i)
+        out[i] = log_rest(out[i], f[i]);
+    for (i = 0; i < n; ++i)
+        out[i] = finish_log(e[i], f[i], out[i]);
+}
+
+/* out = exp(-|x|) */
+FLL_INLINE void exp_array(const double *x, ptrdiff_t n, double *out)
+{
+    double shifted[FLL_BUFFER];
+    ptrdiff_t i;
+    for (i = 0; i < n; ++i)
+        out[i] = start_exp(-absolute(x[i]), shifted + i);
+    for (i = 0; i < n; ++i)
+        out[i] = exp_rest(out[i]);
+    for (i = 0; i < n; ++i)
+        out[i] = finish_exp(out[i], shifted[i]);
+}
+
+/* One column of exponentials, of `n` rows. What is as large as `most` of its row is
+   counted in `ones`, all else added to `rest`. */
+FLL_INLINE void exp_column(const double *least, const double *shift, const double *most,
+                         ptrdiff_t n, double smallest, double *x, double *rest,
+                         double *ones)
+{
+    double shifted[FLL_BUFFER];
+    ptrdiff_t i;
+    for (i = 0; i < n; ++i) {
+        const double z = larger(least[i], x[i]);
+        shifted[i] = shifted_exponent(z, shift[i]);
+        x[i] = exponent_rest(z, shifted[i] - shift[i]);
+    }
+    for (i = 0; i < n; ++i)
+        x[i] = exp_rest(x[i]);
+    for (i = 0; i < n; ++i) {
+        const double y = times_power(x[i], shifted[i]);
+        const double e = y < smallest ? 0.0 : y; /* of a logit below `least` */
+        const uint64_t same = 0 - (uint64_t)(e == most[i]);
+        x[i] = e;
+        rest[i] += choose(same, 0.0, e);
+        ones[i] += choose(same, 1.0, 0.0);
+    }
+}
+
+#endif

@@ -1,0 +1,15 @@
+# Loops over buffers of vector.h; the reasons are written there.
+
+cdef extern from "vector.h" nogil:
+    void log_array(const double* x, Py_ssize_t n, double* out)
+    void exp_array(const double* x, Py_ssize_t n, double* out)
+    void exp_column(
+        const double* least,
+        const double* shift,
+        const double* most,
+        Py_ssize_t n,
+        double smallest,
+        double* x,
+        double* rest,
+        double* ones,
+    )
