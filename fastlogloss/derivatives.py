@@ -56,10 +56,10 @@ def log_loss_gradient(
     out : ndarray of float64 or float32, shape of `y_score`, default=None
         Receives the gradient, in any strides. It is left as it was where an error is
         raised, for which all rows are looked at before the first is written; it must
-        not overlap the other arguments, but may interleave with them. With it, of
-        numbers in arrays, whatever their type and layout, nothing is copied but a
-        mebibyte, or 256 rows, at a time; lists, strings and columns of data frames may
-        take memory for each row.
+        not overlap the other arguments, but may interleave with them. With it, a call
+        needs no more than a mebibyte, for numbers in arrays of whatever type and layout
+        and up to 1,000 classes; lists, strings and columns of data frames may take
+        memory for each row.
 
     Returns
     -------

@@ -253,9 +253,9 @@ def sample_log_loss(
         Written to and returned, if given; any strides. It may overlap the other
         arguments (and is written to by way of a copy then). It is left as it was where
         an error is raised, for which all rows are validated before the first is
-        written. Of numbers in arrays, whatever their type and layout, nothing is
-        copied but a mebibyte, or 256 rows, at a time; lists, strings and columns of
-        data frames may take memory for each row.
+        written. But for that copy a call with it needs no more than a mebibyte, for
+        numbers in arrays of whatever type and layout and up to 1,000 classes; lists,
+        strings and columns of data frames may take memory for each row.
 
     Returns
     -------

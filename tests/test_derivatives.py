@@ -1209,6 +1209,16 @@ class TestMemory:
             assert peak(sample_log_loss, out=out[0], **call) <= self.MIB
 
     @pytest.mark.parametrize("from_logits", [True, False])
+    @pytest.mark.parametrize("n_classes", [100, 1000])
+    def test_many_classes_in_columns(self, n_classes, from_logits):
+        n = 3 * self.N // n_classes
+        p = np.full((n_classes, n), 1 / n_classes).T
+        y = np.arange(n) % n_classes
+        out = tuple(np.empty(p.shape, order="F") for _ in range(2))
+        call = {"labels": range(n_classes), "from_logits": from_logits, "out": out}
+        assert peak(log_loss_gradient_hessian, y, p, **call) <= self.MIB
+
+    @pytest.mark.parametrize("from_logits", [True, False])
     @pytest.mark.parametrize("dtype", ["float64", "float32"])
     def test_numbers_in_columns(self, dtype, from_logits):
         """The widest blocks, scores and targets of which nothing can be read as is."""

@@ -261,8 +261,9 @@ cdef inline bint is_general(const Task* task) noexcept nogil:
 
 cdef inline Py_ssize_t block_rows(const Task* task) noexcept nogil:
     # At least two columns' worth, so that (n,) and (n, 2) are cut alike.
-    cdef Py_ssize_t columns = max(task.n_columns, 2)
-    return max(BLOCK_VALUES // columns // TILE, 1) * TILE
+    cdef Py_ssize_t rows = BLOCK_VALUES // max(task.n_columns, 2)
+    cdef Py_ssize_t unit = TILE if rows >= TILE else 8
+    return max(rows // unit, 1) * unit
 
 
 cdef double loss_of(const Partial* total, const Task* task) noexcept nogil:
