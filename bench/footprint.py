@@ -24,7 +24,6 @@ MEMORY_LIMIT = 2**20  # bytes
 IMPORT_LIMIT = 0.05  # seconds beyond numpy
 IMPORT_ROUNDS = 15
 MODULES = {"fastlogloss": "fastlogloss", "scikit-learn": "sklearn.metrics"}
-N_CLASSES = 10
 
 
 def columns(module, n):
@@ -43,14 +42,21 @@ def numbers(
     return partial(module.log_loss, y[::step], p[::step], **options)
 
 
-def derivatives(module, n, order, classes=False, prepared=False, **options):
+def derivatives(
+    module, n, order, classes=0, layout="C", strided=False, prepared=False, **options
+):
     """Those of n probabilities or logits, into arrays whose memory is there already."""
     p = np.random.default_rng(0).random(n)
     if classes:
-        p = p.reshape(-1, N_CLASSES)
-        y = np.arange(len(p)) % N_CLASSES
+        p = np.asarray(p.reshape(-1, classes), order=layout)
+        y = np.arange(len(p)) % classes
+        options["labels"] = range(classes)
+    elif options.get("soft_targets"):
+        y = p.astype(np.float32)
     else:
         y = (p > 0.5).astype(np.float64)
+    if strided:
+        options["sample_weight"] = np.ones(2 * len(p))[::2]
     out = [np.ones_like(p) for _ in range(order)]
     if prepared:
         loss = module.LogLoss(y, **options)
@@ -75,11 +81,20 @@ MEMORY_CASES = {
     "hessian, `out=`": partial(derivatives, order=2),
     "logits, gradient, `out=`": partial(derivatives, order=1, from_logits=True),
     "logits, hessian, `out=`": partial(derivatives, order=2, from_logits=True),
+    "logits, strided weights, gradient, `out=`": partial(
+        derivatives, order=1, strided=True, from_logits=True
+    ),
+    "logits, float32 soft targets, gradient, `out=`": partial(
+        derivatives, order=1, soft_targets=True, from_logits=True
+    ),
     "logits of 10 classes, gradient, `out=`": partial(
-        derivatives, order=1, classes=True, from_logits=True
+        derivatives, order=1, classes=10, from_logits=True
     ),
     "logits of 10 classes, hessian, `out=`": partial(
-        derivatives, order=2, classes=True, from_logits=True
+        derivatives, order=2, classes=10, from_logits=True
+    ),
+    "logits of 1,000 classes by columns, hessian, `out=`": partial(
+        derivatives, order=2, classes=1000, layout="F", from_logits=True
     ),
     "`LogLoss.gradient`, `out=`": partial(
         derivatives, order=1, prepared=True, from_logits=True
