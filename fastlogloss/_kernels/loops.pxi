@@ -11,10 +11,10 @@
 # B. Strips of 32 rows are loaded between prefetches of the rows 4 KiB ahead, so that
 #    memory works while the reduction computes. Rejected: 2 KiB (1.2 times the time);
 #    8 KiB, which with three arrays is more than a first-level cache of 32 KiB keeps
-#    (1.2 times), but right for the one array of plain_block(); several columns, which
-#    the processor fetches better by itself; and to multiply the rows of two strips as
-#    they are loaded, a tenth less work but twice the time where the arrays come from
-#    memory: it no longer sees one array after the other.
+#    (1.2 times); several columns, which the processor fetches better by itself; and to
+#    multiply the rows of two strips as they are loaded, a tenth less work but twice the
+#    time where the arrays come from memory: it no longer sees one array after the
+#    other.
 # C. Unweighted rows need no logarithm: sum(log q) = log(product q), the product kept
 #    as an unevaluated sum h + l of two doubles and an integer exponent. Factors are at
 #    least 2^-56, so that 16 of them, and the errors of their product, stay normal
@@ -103,7 +103,7 @@ cdef enum:
     HALF_TILE = 128
     LANES = 16        # partial products of a tile: TILE / LANES = 16 factors each
     STRIP = 32
-    FAR_AHEAD = 512   # doubles beyond those that are fetched ahead anyway
+    SHARED = 4        # models that are scored together
     WIDE = 32         # columns from which a row is summed by itself
     MAX_GROUP = 64    # rows of several columns that are worked on together,
     GROUP_VALUES = 4096  # in buffers of about this size
