@@ -20,9 +20,9 @@ _VARIANTS = {
 
 for _module, _runs in _VARIANTS.values():
     if not _runs():
-        # An ImportError for whoever imports it: its first instruction that this
-        # processor does not know would end the process.
-        sys.modules[_module] = None
+        # Makes its import an ImportError, as the language reference has it (not so
+        # typeshed): an instruction that is unknown here would end the process.
+        sys.modules[_module] = None  # type: ignore[assignment]
 
 
 def available():
