@@ -128,6 +128,11 @@ def _objection(label):
 def caller_level():
     """`stacklevel` of the first frame that is not ours."""
     frame, level = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals["__name__"].startswith("fastlogloss."):
+    while frame.f_back and _is_ours(frame):
         frame, level = frame.f_back, level + 1
     return level
+
+
+def _is_ours(frame):
+    # Globals of exec() need not have a name.
+    return str(frame.f_globals.get("__name__")).startswith("fastlogloss.")

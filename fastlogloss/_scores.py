@@ -7,7 +7,6 @@ error names the argument and the first row that is wrong.
 
 import math
 import warnings
-import weakref
 from numbers import Real
 
 import numpy as np
@@ -146,7 +145,7 @@ def read_weights(sample_weight, n):
 def _sum_weights(weights, function=None):
     # In chunks whatever the type and layout, of which no bit of the sum may depend. The
     # kernel keeps others from resizing a chunk, but not the array that it is a part of.
-    guard = weakref.ref(weights)
+    guard = _kernels.loops.hold(weights)
     sums = []
     for start in range(0, len(weights), CHUNK):
         chunk = weights[start : start + CHUNK]
@@ -212,7 +211,10 @@ def read_targets_alone(y_true, sample_weight, classes, options):
             )
         whole = np.empty(len(codes), np.uint8 if n_classes < 255 else np.int64)
         for start in range(0, len(codes), CHUNK):
-            whole[start : start + CHUNK] = codes.chunk(start, start + CHUNK)
+            code = codes.chunk(start, start + CHUNK)
+            if not 0 <= code.min() <= code.max() < n_classes:
+                raise_changed()
+            whole[start : start + CHUNK] = code
     weights, total = read_weights(sample_weight, len(whole))
     if weights is not None:
         weights = weights.astype(np.float64)
@@ -332,9 +334,9 @@ def _explain(status, targets, p, options):
         if at is not None:
             raise ValueError(f"{y_name} must be in [0, 1], got {t[at]} in {place(at)}")
         if t.ndim == 2:
-            at = find(lambda t: ~(np.abs(_sums(t) - 1) <= _TARGET_TOLERANCE), t)
+            at = find(lambda t: ~(np.abs(_running(t) - 1) <= _TARGET_TOLERANCE), t)
             if at is not None:
-                total = _sums(t[at])
+                total = _running(t[at])
                 raise ValueError(
                     f"the targets {y_name} of {place(at)} sum to {total}, not to 1"
                 )
@@ -343,6 +345,11 @@ def _explain(status, targets, p, options):
 
 def _outside(values):
     return ~((values >= 0) & (values <= 1))
+
+
+def _running(rows):
+    # The sum from left to right, rounded as in the kernel.
+    return np.add.accumulate(rows, axis=-1, dtype=np.float64)[..., -1]
 
 
 def _sums(rows):

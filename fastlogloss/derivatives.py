@@ -58,8 +58,8 @@ def log_loss_gradient(
         raised, for which all rows are looked at before the first is written; it must
         not overlap the other arguments, but may interleave with them. With it, a call
         needs no more than a mebibyte, for numbers in arrays of whatever type and layout
-        and up to 1,000 classes; lists, strings and columns of data frames may take
-        memory for each row.
+        (up to 1,000 classes on up to three threads, which need 256 bytes a class);
+        lists, strings and columns of data frames may take memory for each row.
 
     Returns
     -------

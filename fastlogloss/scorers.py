@@ -50,7 +50,7 @@ class _ClassScorer(_Scorer):
             is_logit = self._response_method == "decision_function"
             rest = np.full(len(response), -np.inf) if is_logit else 1 - response
             (only,) = classes.tolist()
-            other = only + "_" if isinstance(only, str) else only + 1
+            other = only + "_" if isinstance(only, str) else type(only)(not only)
             metric = functools.partial(metric, classes=[only, other])
             scoring_kwargs = {**self._kwargs, **kwargs}
             return self._sign * metric(

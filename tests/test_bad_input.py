@@ -14,7 +14,7 @@ import sklearn.metrics
 from arrays import random_case
 from compare import METRICS, assert_same, outcome
 
-from fastlogloss import _inputs, log_loss, sample_log_loss
+from fastlogloss import _inputs, _kernels, log_loss, sample_log_loss
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="of POSIX systems")
 
@@ -290,6 +290,47 @@ class TestOtherThreads:
             """
         )
         assert run_python("-c", code).stdout.split() == ["True", "5"]
+
+    def test_what_is_held_cannot_be_resized(self):
+        """Nor can what a view belongs to, and both can be afterwards."""
+        whole, other = np.zeros((4, 1)), np.zeros(3)
+        held = _kernels.loops.hold(whole[:, 0][::2], None, other)
+        for array in (whole, other):
+            with pytest.raises(ValueError, match="resize"):
+                array.resize(2, refcheck=False)
+        del held
+        for array in (whole, other):
+            array.resize(2, refcheck=False)
+
+    @pytest.mark.parametrize("name", ["log_loss", "log_loss_gradient"])
+    def test_resize_of_a_column_during_a_call(self, run_python, name):
+        code = ALONE + program(
+            """
+            import sys, threading, numpy as np
+            function = getattr(fastlogloss, sys.argv[1])
+            p = np.full((5_000_000, 1), 0.5)
+            y = (np.arange(len(p)) % 2).astype(np.uint8)
+            refused = []
+            def resize():
+                started.wait()
+                while not refused:
+                    try:
+                        p.resize((len(p) - 1, 1), refcheck=False)
+                    except ValueError:
+                        refused.append(True)
+            started = threading.Event()
+            thread = threading.Thread(target=resize, daemon=True)
+            thread.start()
+            threading.Timer(0.004, started.set).start()
+            for _ in range(20):
+                try:
+                    function(y[: len(p)], p)
+                except (ValueError, RuntimeError):
+                    pass
+            print("alive")
+            """
+        )
+        assert run_python("-c", code, name).stdout == "alive\n"
 
     @pytest.mark.parametrize("labels", ["float", "int", "shifted", "str", "object"])
     def test_mutation(self, run_python, labels):

@@ -28,6 +28,7 @@ from fastlogloss import (
     log_loss_gradient_hessian,
     sample_log_loss,
 )
+from fastlogloss._targets import NumericCodes
 
 EPS = 2.0**-52
 ROW_RTOL = 1e-15  # from logits; docstring of sample_log_loss
@@ -241,6 +242,21 @@ class TestExactLogits:
 
 
 class TestLogits:
+    @pytest.mark.parametrize("z", [-45.0, -40.0, -39.6, -36.0])
+    @pytest.mark.parametrize("n", [8192, 1_000_000])
+    @pytest.mark.usefixtures("engine")
+    def test_rows_below_the_last_bit_of_one(self, n, z):
+        """No factor 1 + exp(z) moves a product off 1; all of them do."""
+        with mpmath.workdps(40):
+            exact = float(mpmath.log1p(mpmath.exp(z)))
+        y, scores = np.zeros(n), np.full(n, z)
+        keywords = {"labels": [0, 1], **LOGITS}
+        for loss in (
+            log_loss(y, scores, **keywords),
+            log_loss_gradient(y, scores, **keywords)[0],
+        ):
+            assert abs(loss - exact) <= RTOL * exact
+
     def test_margins(self):
         """Both tails, where a probability would be 0 or 1."""
         losses = sample_log_loss([0, 0, 1, 1], [20.0, 800, -20, -800], **LOGITS)
@@ -904,6 +920,18 @@ class TestTypes:
         log_loss_gradient([0, 1, 1], [0.2, 0.5, 0.7], sample_weight=w)
         w.resize(2, refcheck=False)  # and is possible again
 
+    def test_labels_that_change_while_they_are_copied(self, monkeypatch):
+        y = np.arange(20) % 2 * 2 + 5
+        chunk = NumericCodes.chunk
+
+        def change_first(codes, start, stop):
+            y[3] = 9
+            return chunk(codes, start, stop)
+
+        monkeypatch.setattr(NumericCodes, "chunk", change_first)
+        with pytest.raises(RuntimeError, match="changed by another thread"):
+            LogLoss(y)
+
     def test_lists_are_converted_once(self, monkeypatch):
         class Scores:
             made = 0
@@ -966,6 +994,9 @@ class TestErrors:
             log_loss_gradient([0, 1, 2], P3 * 0.9, out=out)
         assert len(caught) == 1
         assert caught[0].filename == __file__
+        # Code that has no name, even of its module.
+        with pytest.warns(UserWarning, match="do not sum to one"):
+            exec("f([0, 1], p)", {"f": log_loss_gradient, "p": np.full((2, 2), 0.4)})
 
     def test_warns_once_for_a_line(self):
         """As the filters say: they are not touched, where `out` is given neither."""

@@ -217,11 +217,21 @@ class TestColumnsByClass:
     @pytest.mark.parametrize(
         "scorer", [neg_log_loss_scorer, d2_log_loss_scorer, neg_log_loss_logits_scorer]
     )
+    # By older releases of scikit-learn, of the NaN.
+    @pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
     def test_one_class_and_nonsense(self, scorer):
         model = fixed(1) if scorer is not neg_log_loss_logits_scorer else logits(1)
         for y in ([1, np.nan, 1], [1, 1]):
             with pytest.raises(ValueError, match=r"NaN|nan|samples|rows"):
                 scorer(model, np.ones(3), y)
+
+    @pytest.mark.parametrize("label", [0, 1, -7, 5.0, 2.0**53, 2**63 - 1, True, "a"])
+    def test_one_class_of_any_label(self, label):
+        for y, loss in (([label] * 3, 0.0), ([label, label, "b"], CAP / 3)):
+            if loss and not isinstance(label, str):
+                continue
+            score = neg_log_loss_scorer(fixed(label), np.ones(3), y)
+            assert score == pytest.approx(-loss, abs=1e-15)
 
     def test_cross_validation_without_shuffling(self):
         """Sorted labels: every fold has classes that the others lack."""

@@ -138,8 +138,8 @@ cdef void merge(Partial* total, const Partial* part) noexcept nogil:
     l[1] = part.l
     multiply_halves(h, l, 1)
     total.exponent += part.exponent + normalise(h, l)
-    total.h = h[0]
-    total.l = l[0]
+    total.h = h[0] + l[0]
+    total.l = l[0] - (total.h - h[0])
     add_compensated(&total.loss, &total.loss_tail, part.loss)
     total.loss_tail += part.loss_tail
     add_compensated(&total.weight, &total.weight_tail, part.weight)
@@ -413,6 +413,20 @@ cdef bint _read(
     return True
 
 
+def hold(*arrays):
+    """Keep other threads from freeing the memory of arrays, some of which may be None.
+
+    numpy refuses to resize an array that has a weak reference. A view owns nothing:
+    what it is a view of is held, too. The memory is free again without the result.
+    """
+    references = []
+    for array in arrays:
+        while isinstance(array, cnp.ndarray):
+            references.append(weakref.ref(array))
+            array = array.base
+    return references
+
+
 cdef Output _output(cnp.ndarray a) noexcept:
     cdef Output out
     out.data = cnp.PyArray_BYTES(a)
@@ -543,13 +557,7 @@ cdef class LossState:
         if span.n <= span.block_rows:  # it costs more to release the GIL
             self._add_block(&span)
         else:
-            # numpy refuses to resize an array that has a weak reference, so that no
-            # other thread can free the memory that is read without the GIL.
-            guard = [
-                weakref.ref(a)
-                for a in (y, p, w, rows, gradient, hessian)
-                if a is not None
-            ]
+            guard = hold(y, p, w, rows, gradient, hessian)
             self._add_blocks(&span, n_threads)
             del guard
         return True
@@ -644,7 +652,7 @@ def sum_weights(cnp.ndarray w not None):
     cdef uint64_t signs
     if not (_is_plain(w, 1) and cnp.PyArray_TYPE(w) == cnp.NPY_DOUBLE):
         raise TypeError("weights must be a plain array of float64")
-    guard = weakref.ref(w)
+    guard = hold(w)
     with nogil:
         signs = add_weights(first, cnp.PyArray_DIM(w, 0), &total, &tail)
     del guard
@@ -749,7 +757,7 @@ def many_like(
     if not (_is_vector(losses, n_models) and cnp.PyArray_ISWRITEABLE(losses)):
         return False
     start_many(&many, n_models, n_threads)
-    guard = [weakref.ref(a) for a in (y, scores, w, losses) if a is not None]
+    guard = hold(y, scores, w, losses)
     try:
         seen = <uint8_t*>calloc(many.span.n_threads, k)
         scratch = <double*>malloc(

@@ -11,7 +11,7 @@ cdef inline void multiply_halves(
         a = h[i]
         b = h[n + i]
         c = a * b
-        l[i] = (a * l[n + i] + b * l[i]) + product_error(a, b, c)
+        l[i] = ((a + l[i]) * l[n + i] + b * l[i]) + product_error(a, b, c)
         h[i] = c
 
 
@@ -73,7 +73,9 @@ cdef inline void multiply_lane(
 ) noexcept nogil:
     cdef uint64_t biased = biased_exponent(h)
     cdef double b = mantissa(biased), a = lanes.h[i], c = a * b
-    lanes.l[i] = (a * (b * error) + b * lanes.l[i]) + product_error(a, b, c)
+    cdef double l = lanes.l[i]
+    # With the product of both l: where no factor moves h off 1, all of it is in l.
+    lanes.l[i] = ((a + l) * (b * error) + b * l) + product_error(a, b, c)
     lanes.h[i] = c
     lanes.exponent[i] += biased >> 52
 
