@@ -3,6 +3,7 @@ against the NumPy twins."""
 
 import functools
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -489,9 +490,10 @@ class TestManyLike:
         assert done
         assert losses.tolist() == self.one_by_one(loops, make, y, scores)
 
-    @pytest.mark.parametrize("n_models", [1, 2, 9, 3000])
-    def test_any_number(self, loops, n_threads, n_models, rng):
-        scores, y = rng.random((n_models, 5)), np.array([0, 1, 1, 0, 1])
+    @pytest.mark.parametrize("n", [5, 8, 300])
+    @pytest.mark.parametrize("n_models", [1, 2, 3, 4, 5, 9, 3000])
+    def test_any_number(self, loops, n_threads, n_models, n, rng):
+        scores, y = rng.random((n_models, n)), np.resize([0, 1, 1, 0, 1], n)
 
         def make():
             return new_state(loops, 1, from_logits=False)
@@ -505,9 +507,9 @@ class TestManyLike:
         y, p, w = scores_case(n, 1, "labels", False)[:3]
         scores, like = np.stack([p] * 10), new_state(loops, 1, from_logits=False)
         for row in (0, n // 2, n - 1):
-            for bad in (np.nan, -0.5, 1.5, np.inf, -np.inf):
+            for bad, model in product((np.nan, -0.5, 1.5, np.inf, -np.inf), range(10)):
                 wrong = scores.copy()
-                wrong[7, row] = bad
+                wrong[model, row] = bad
                 assert not self.many(loops, like, y, wrong, None, n_threads)[0]
             for bad in (2, -1):
                 labels = y.copy()

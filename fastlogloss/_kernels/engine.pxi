@@ -55,39 +55,6 @@ cdef inline int complement(
     return exact_targets(y, n, False) if bad else 0
 
 
-cdef inline uint64_t subtract(
-    const double* other,    # IN  (n,): 1 - y
-    const double* p,        # IN  (n,)
-    Py_ssize_t n,
-    const Task* task,
-    double* q,              # OUT (n,)
-) noexcept nogil:
-    # Returns bit 63 set if some p may need a clip, or be wrong.
-    cdef Py_ssize_t i
-    cdef uint64_t low = task.inner_low, high = task.inner_high, saturated = 0
-    for i in range(n):
-        saturated |= outside(p[i], low, high)
-        q[i] = absolute(other[i] - p[i])
-    return saturated
-
-
-cdef narrow load_differences(
-    const double* other,    # IN  (n,): 1 - y
-    const double* p,        # IN  (n,)
-    Py_ssize_t n,
-    const Task* task,
-    double* q,              # OUT (n,)
-    uint64_t* saturated,    # OUT, as above
-) noexcept nogil:
-    cdef Py_ssize_t i = 0
-    saturated[0] = 0
-    while i + STRIP <= n:
-        fetch_ahead(<const char*>p, i, STRIP, sizeof(double))
-        saturated[0] |= subtract(other + i, p + i, STRIP, task, q + i)
-        i += STRIP
-    saturated[0] |= subtract(other + i, p + i, n - i, task, q + i)
-
-
 cdef int plain_block(
     const double* other,    # IN  (n,): 1 - y, of labels that have been looked at
     const double* p,        # IN  (n_models, n) with rows `stride` apart
@@ -97,29 +64,36 @@ cdef int plain_block(
     const Task* task,
     Partial* parts,         # OUT (n_models,)
 ) noexcept nogil:
-    # What block() does with one column, product and no weights, for several models: all
-    # but the first find the labels of a tile in the first-level cache, and memory has
-    # several arrays to send. Returns the union of statuses; no losses then.
-    cdef double q[TILE]
+    # What block() does with one column, product and no weights, for several models: the
+    # labels of a tile are read once, and memory has several arrays to send. Returns the
+    # union of statuses; no losses then.
+    cdef double q[SHARED * TILE]
+    cdef uint64_t saturated[SHARED]
     cdef Lanes lanes[SHARED]
     cdef Py_ssize_t i, m, model, first = 0
-    cdef const double* here
     cdef Checks checks
+    cdef double* tile
     cdef int status = 0
     for model in range(n_models):
         start(parts + model)
         start_lanes(lanes + model)
     while first < n:
         m = min(n - first, <Py_ssize_t>TILE)
+        subtract_rows(
+            other + first, p + first, stride, n_models, m,
+            task.inner_low, task.inner_high, q, TILE, saturated,
+        )
         for model in range(n_models):
-            here = p + model * stride + first
-            start_checks(&checks)
-            load_differences(other + first, here, m, task, q, &checks.saturated)
+            tile = q + model * TILE
             for i in range(m, TILE):
-                q[i] = 1.0
-            if checks.saturated >> 63:
-                status |= finish_checks(here, m, m, task, &checks, True, q)
-            multiply_plain_tile(q, lanes + model)
+                tile[i] = 1.0
+            if saturated[model] >> 63:
+                start_checks(&checks)
+                checks.saturated = saturated[model]
+                status |= finish_checks(
+                    p + model * stride + first, m, m, task, &checks, True, tile
+                )
+            multiply_plain_tile(tile, lanes + model)
         if status:
             return status
         first += m
@@ -809,7 +783,7 @@ cdef struct Many:
 cdef void start_many(Many* many, Py_ssize_t n_models, int n_threads) noexcept nogil:
     cdef Py_ssize_t k = many.task.n_columns
     many.n_models = n_models
-    many.n_groups = min(n_models, <Py_ssize_t>(2 * n_threads if n_threads > 1 else 1))
+    many.n_groups = n_threads if n_models >= 2 * n_threads else n_models
     many.wave = min(max(4 * WAVE // n_models, 1), n_blocks(&many.span))
     many.span.n_threads = max(1, min(n_threads, many.wave * many.n_groups))
     many.scratch_size = max(scratch_size(k), many.span.block_rows)
@@ -860,20 +834,22 @@ cdef void run_piece(
     cdef Py_ssize_t model = group * many.n_models // many.n_groups
     cdef Py_ssize_t last = (group + 1) * many.n_models // many.n_groups
     cdef Py_ssize_t first = b * here.block_rows
-    cdef Py_ssize_t n = min(here.block_rows, here.n - first), n_models
+    cdef Py_ssize_t n = min(here.block_rows, here.n - first), n_models, shares
     cdef int status = 0
     here.p += model * stride
     if many.plain:
         status = other_labels(&here, first, n, scratch)
     while model < last:
-        n_models = min(last - model, <Py_ssize_t>SHARED) if many.plain else 1
         if many.plain:
+            shares = (last - model + SHARED - 1) // SHARED
+            n_models = (last - model) // shares
             status |= plain_block(
                 scratch, <const double*>here.p + first, here.n, n_models, n,
                 &many.task, parts + model,
             )
             parts[model].status |= status
         else:
+            n_models = 1
             run_block(&here, &many.task, b, parts + model, seen, scratch)
         here.p += n_models * stride
         model += n_models

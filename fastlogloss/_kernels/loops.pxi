@@ -50,6 +50,7 @@ from fastlogloss._kernels.rows cimport (
     pair_to_rows,
     stream,
     stream_end,
+    subtract_rows,
     sum_four_rows,
     sum_wide_row,
 )
@@ -103,7 +104,7 @@ cdef enum:
     HALF_TILE = 128
     LANES = 16        # partial products of a tile: TILE / LANES = 16 factors each
     STRIP = 32
-    SHARED = 4        # models that are scored together
+    SHARED = 4        # models that are scored together: rows of subtract_rows()
     WIDE = 32         # columns from which a row is summed by itself
     MAX_GROUP = 64    # rows of several columns that are worked on together,
     GROUP_VALUES = 4096  # in buffers of about this size

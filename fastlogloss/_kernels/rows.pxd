@@ -15,5 +15,17 @@ cdef extern from "rows.h" nogil:
     )
     uint64_t sum_four_rows(const double* x, Py_ssize_t k, double* total)
     uint64_t sum_wide_row(const double* x, Py_ssize_t k, double* total)
+    void subtract_rows(
+        const double* a,
+        const double* x,
+        Py_ssize_t stride,
+        Py_ssize_t k,
+        Py_ssize_t n,
+        uint64_t low,
+        uint64_t high,
+        double* q,
+        Py_ssize_t width,
+        uint64_t* found,
+    )
     void stream(const double* x, Py_ssize_t n, double* out)
     void stream_end()
