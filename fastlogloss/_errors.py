@@ -101,8 +101,7 @@ def explain_labels(labels, name, limit=None, score_name=None):
             raise ValueError(
                 f"{name} holds labels beyond the {limit} classes of {score_name}: "
                 f"after {shortened([*found][:limit])} comes {value!r} in row {row}; "
-                "name all labels (labels= or classes=), or has "
-                f"{score_name} another shape?"
+                f"name all labels (labels=), or has {score_name} another shape?"
             )
     raise ValueError(
         f"{name} must hold labels, strings or whole numbers, got {describe(labels)}; "
@@ -117,6 +116,8 @@ def _objection(label):
     if isinstance(label, int):
         fits = -(2**63) <= label < 2**64
         return None if fits else ", which has more than 64 bits"
+    if isinstance(label, np.longdouble):
+        return ", which has more than 64 bits"
     if isinstance(label, float) and math.isfinite(label):
         if label == math.floor(label):
             return None

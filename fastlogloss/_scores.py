@@ -92,7 +92,7 @@ def checked_options(eps, from_logits, soft_targets, label_smoothing, name="y_sco
     eps = checked_eps(eps)
     check_flag("from_logits", from_logits)
     check_flag("soft_targets", soft_targets)
-    if not isinstance(label_smoothing, Real):
+    if not isinstance(label_smoothing, Real) or isinstance(label_smoothing, bool):
         raise TypeError(f"label_smoothing must be a number, got {label_smoothing!r}")
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing!r}")
@@ -124,7 +124,8 @@ def read_weights(sample_weight, n):
     weights = as_weights(sample_weight, n)
     if weights is None:
         raise ValueError(
-            f"sample_weight must be {n} real numbers, got {describe(sample_weight)}"
+            f"sample_weight must be {n} real numbers of up to 64 bits, got "
+            f"{describe(sample_weight)}"
         )
     total = _sum_weights(weights)
     if not math.isfinite(total):
@@ -244,7 +245,9 @@ def read_labels(y_true, name="y_true"):
         return y
     array = as_array(y_true)
     is_vector = array is not None and (array.ndim == 1 or array.shape[1:] == (1,))
-    if is_vector and len(array):  # numpy makes one type of a list of several
+    if is_vector and not len(array):
+        raise ValueError(f"{name} holds no labels")
+    if is_vector:  # numpy makes one type of a list of several
         labels = y_true if isinstance(y_true, list | tuple) else array.ravel()
         explain_labels(labels, name)
     raise ValueError(f"{name} must be a vector of labels, got {describe(y_true)}")
@@ -271,8 +274,7 @@ def encode_labels(y, classes, n_classes, options):
     if n_classes is not None and len(encoded.classes) != n_classes:
         raise ValueError(
             f"{options.y_name} holds the labels {shortened(encoded.classes)}, but the "
-            f"scores are for {n_classes} classes: name all of them (labels= or "
-            "classes=)"
+            f"scores are for {n_classes} classes: name all of them (labels=)"
         )
     return encoded.codes, encoded.classes
 
@@ -324,9 +326,10 @@ def _explain(status, targets, p, options):
     if status & _BAD_PROBA:
         at = find(_outside, p)
         if at is not None:
+            hint = "" if np.isnan(p[at]) else "; are these logits (from_logits=True)?"
             raise ValueError(
                 f"{name} must be probabilities in [0, 1], got {p[at]} in "
-                f"{place(at, options)}; are these logits (from_logits=True)?"
+                f"{place(at, options)}{hint}"
             )
     if status & _kernels.loops.BAD_TARGET:
         t = targets.codes.whole

@@ -68,7 +68,8 @@ def log_loss(
         float16). With 0 an event of probability zero costs ``inf``.
     from_logits : bool, default=False
         `y_proba` holds logits: of the greater label, or a softmax of each row. Any
-        number but NaN; exact in both tails, and not clipped.
+        number but NaN; exact in both tails, and not clipped. Infinite logits that tie
+        for the greatest of a row share its probability evenly.
     soft_targets : bool, default=False
         `y_true` holds numbers in [0, 1], the probability of class 1, or rows of a
         distribution over the classes, whose sum is 1 within 1e-6.

@@ -46,6 +46,11 @@ class LogLoss:
     label_smoothing : float in [0, 1), default=0.0
         Share of every target that is spread evenly over all classes.
 
+    Attributes
+    ----------
+    classes : tuple
+        The label of each column; empty for soft targets whose classes were not given.
+
     Raises
     ------
     ValueError, TypeError
@@ -306,7 +311,10 @@ class LogLoss:
                 f"there are {len(targets)} of {targets.n_classes}"
             )
         if options.soft and p.ndim != targets.codes.whole.ndim:
-            raise ValueError(f"{options.name} must have the shape of the soft targets")
+            raise ValueError(
+                f"{options.name} has shape {shape}, but the soft targets "
+                f"{targets.codes.whole.shape}"
+            )
         return p, shape
 
     def _derivatives(self, y_score, normalize, order, hessian, out):

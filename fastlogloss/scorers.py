@@ -16,6 +16,7 @@ import functools
 import numpy as np
 from sklearn.metrics import make_scorer
 
+from fastlogloss._errors import shortened
 from fastlogloss._handover import original
 from fastlogloss._inputs import evaluate, null_loss
 from fastlogloss._scores import checked_eps, read_weights
@@ -28,11 +29,48 @@ _Scorer = type(make_scorer(log_loss, response_method="predict_proba"))
 
 
 class _ClassScorer(_Scorer):
-    """A scorer whose metric is told which class each column stands for.
+    """Scorer that places columns by the classes of the estimator.
 
-    `_score_func` stays the public metric: its signature is what metadata routing and
-    LogisticRegressionCV look at.
+    For `scoring=` of whatever selects models, or to be called with an estimator, its X
+    and y. `neg_log_loss_scorer` scores `predict_proba` by the negated log loss,
+    `d2_log_loss_scorer` by the share of log loss that is explained, and
+    `neg_log_loss_logits_scorer` scores `decision_function` as logits.
+
+    A class unseen in training has probability zero: it costs what the clip allows, 36
+    nats for float64, and from logits, where nothing is clipped, ``inf``.
+
+    Parameters
+    ----------
+    estimator : fitted classifier
+        With `classes_`; without it, all is as with scikit-learn's own scorers.
+    X : array-like
+        What `estimator` predicts from.
+    y_true : array-like of shape (n_samples,)
+        True labels, numbers or strings as `classes_` are.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    score : float
+        The greater the better.
+
+    Raises
+    ------
+    ValueError
+        Where labels are numbers and classes strings, or the other way round.
+
+    Examples
+    --------
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from fastlogloss import neg_log_loss_scorer
+    >>> model = GaussianNB().fit([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"])
+    >>> round(neg_log_loss_scorer(model, [[0.5], [2.0]], ["a", "b"]), 6)
+    -0.009243
     """
+
+    # `_score_func` stays the public metric: its signature is what metadata routing and
+    # LogisticRegressionCV look at.
 
     def _score(self, method_caller, estimator, X, y_true, **kwargs):
         classes = getattr(estimator, "classes_", None)
@@ -76,6 +114,13 @@ def _evaluate_by_class(
         classes=classes,
         from_logits=from_logits,
     )
+    if found is not None and found.codes is None:  # some labels are no class
+        label = np.ravel(y_true)[:1].tolist()[0]
+        if isinstance(label, str) != isinstance(classes[0], str):
+            raise ValueError(
+                f"y_true holds {label!r}, but the classes of the estimator are "
+                f"{shortened(classes)}"
+            )
     mean_defined = found is not None and found.weight != 0
     if mean_defined and found.sums_to_one:
         return found

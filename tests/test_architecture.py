@@ -273,7 +273,14 @@ class TestVariantChoice:
         assert done.stdout.split() == ["base", "fastlogloss._kernels._base"]
         assert "ModuleNotFoundError" in done.stderr.splitlines()[-1]
 
-    @pytest.mark.parametrize("name", ["v5", "", "BASE", "avx2", "base,v3", "_base"])
+    def test_empty_is_none(self, run_python):
+        code = (
+            "from fastlogloss import _kernels as kernels\n"
+            "print(kernels.loops is kernels.load(kernels.available()[0]))"
+        )
+        assert run_python("-c", code, FASTLOGLOSS_ISA="").stdout.split() == ["True"]
+
+    @pytest.mark.parametrize("name", ["v5", "BASE", "avx2", "base,v3", "_base"])
     def test_unknown(self, run_python, name):
         done = run_python("-c", "import fastlogloss", FASTLOGLOSS_ISA=name, check=False)
         assert done.returncode == 1

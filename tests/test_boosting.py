@@ -197,8 +197,8 @@ class TestInitialScore:
         ("args", "keywords", "message"),
         [
             (([1, 1],), {}, "^y holds only the label 1.*classes="),
-            (([],), {}, "^y must be a vector of labels"),
-            (([],), {"classes": [0, 1]}, "^y must be a vector of labels"),
+            (([],), {}, "^y holds no labels"),
+            (([],), {"classes": [0, 1]}, "^y holds no labels"),
             (([[0, 1], [1, 0]],), {}, "^y must be a vector of labels"),
             (([0.0, 0.5],), {}, "^y must.*0.5 in row 1.*soft_targets=True"),
             (([0.0, np.nan],), {}, "^y must.*nan in row 1"),

@@ -482,8 +482,8 @@ class TestErrors:
         bad[1, 4] = np.nan
         ragged = [p.tolist(), p[:-1].tolist()]
         for scores, match in (
-            (bad, r"^scores .*nan in row 4.* of model 1;"),
-            (bad.astype("f4"), r"^scores .*nan in row 4.* of model 1;"),
+            (bad, r"^scores .*nan in row 4.* of model 1$"),
+            (bad.astype("f4"), r"^scores .*nan in row 4.* of model 1$"),
             (bad[:, :-1], "^scores .* 9 rows"),
             (np.empty((0, 7)), "^scores .* 7 rows"),
             (np.empty((0, 10, 7)), "^scores .* 7 classes"),

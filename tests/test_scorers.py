@@ -158,6 +158,23 @@ class TestColumnsByClass:
         if null:
             assert d2 == pytest.approx(1 - losses @ w / null, rel=RTOL)
 
+    @pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS)
+    @pytest.mark.parametrize(
+        ("classes", "y", "word"),
+        [
+            (("a", "b"), [0, 1], "holds 0,"),
+            ((0, 1), ["a", "b"], "holds 'a',"),
+            (("a", "b"), np.array([True, False]), "holds True,"),
+            ((0, 1), pd.Series(["b", "b"], dtype="category"), "holds 'b',"),
+            (("a",), [0, 0], "holds 0,"),
+        ],
+    )
+    def test_labels_of_another_kind(self, scorer, classes, y, word):
+        # Encoded labels against raw ones: no class of the estimator could occur.
+        p = np.full((2, len(classes)), 1 / len(classes))
+        with pytest.raises(ValueError, match=f"y_true {word} but the classes of the"):
+            scorer(fixed(*classes), p, y)
+
     @pytest.mark.compares
     @pytest.mark.parametrize(
         ("weights", "message"),

@@ -1,7 +1,7 @@
 """Everything compiled, behind one choice of instruction set.
 
-``FASTLOGLOSS_ISA=base|v3|v4`` forces a variant; without it the best one that the
-processor runs is taken. All give the same bits.
+``FASTLOGLOSS_ISA=base|v3|v4`` forces a variant; without it, or if it is empty, the best
+one that the processor runs is taken. All give the same bits.
 """
 
 import importlib
@@ -46,8 +46,7 @@ def load(name):
 
 
 def _choose():
-    name = os.environ.get("FASTLOGLOSS_ISA")
-    return load(available()[0] if name is None else name)
+    return load(os.environ.get("FASTLOGLOSS_ISA") or available()[0])
 
 
 loops = _choose()

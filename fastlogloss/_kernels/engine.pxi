@@ -782,10 +782,12 @@ cdef struct Many:
 
 cdef void start_many(Many* many, Py_ssize_t n_models, int n_threads) noexcept nogil:
     cdef Py_ssize_t k = many.task.n_columns
+    n_threads = max(1, n_threads)
     many.n_models = n_models
+    # Few models are shared out by their blocks.
     many.n_groups = n_threads if n_models >= 2 * n_threads else n_models
     many.wave = min(max(4 * WAVE // n_models, 1), n_blocks(&many.span))
-    many.span.n_threads = max(1, min(n_threads, many.wave * many.n_groups))
+    many.span.n_threads = min(n_threads, many.wave * many.n_groups)
     many.scratch_size = max(scratch_size(k), many.span.block_rows)
     many.plain = (
         k == 1
