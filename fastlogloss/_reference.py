@@ -91,7 +91,7 @@ def null_loss(y, w, low):
     return loss_sums(y, np.tile(share, (len(y), 1)), w, low)[0]
 
 
-def targets(y, n_columns, smoothing):
+def targets(y, n_columns):
     """Targets that stand for labels.
 
     Parameters
@@ -100,15 +100,12 @@ def targets(y, n_columns, smoothing):
         Codes of the classes, of any real dtype.
     n_columns : int
         Columns of the scores; 1 where they are those of class 1.
-    smoothing : float
-        Share of each target that is spread evenly over all classes.
 
     Returns
     -------
     t : ndarray of float64, shape (n,) or (n, n_columns)
     """
-    t = y.astype(np.float64) if n_columns == 1 else np.eye(n_columns)[y.astype(np.intp)]
-    return smooth(t, smoothing)
+    return y.astype(np.float64) if n_columns == 1 else np.eye(n_columns)[y.astype(int)]
 
 
 def smooth(t, smoothing):
@@ -122,10 +119,15 @@ def smooth(t, smoothing):
 
     Returns
     -------
-    t : ndarray of float64, of the same shape
+    t : ndarray of float64, shape (n, n_classes)
+        The small share of one class is not what the other's leaves of 1, rounded.
     """
-    n_classes = 2 if t.ndim == 1 else t.shape[1]
-    return t * (1.0 - smoothing) + smoothing / n_classes
+    t = _both(t)
+    return t * (1.0 - smoothing) + smoothing / t.shape[1]
+
+
+def _both(t):
+    return np.stack([1.0 - t, t], axis=1) if t.ndim == 1 else t
 
 
 def logit_rows(t, z):
@@ -133,7 +135,7 @@ def logit_rows(t, z):
 
     Parameters
     ----------
-    t : ndarray of float64, shape of `z`
+    t : ndarray of float64, shape of `z` or (n, 2)
         Targets; a row of them sums to one.
     z : ndarray of shape (n,) or (n, n_classes)
         Logits, of any real dtype; of class 1 if one-dimensional. Infinite ones are
@@ -149,11 +151,12 @@ def logit_rows(t, z):
     z = z.astype(np.float64)
     if z.ndim == 1:
         pairs = np.stack([np.zeros_like(z), z], axis=1)
-        loss, gradient, hessian = logit_rows(np.stack([1.0 - t, t], axis=1), pairs)
+        t = _both(t)
+        loss, gradient, hessian = logit_rows(t, pairs)
         p, other = _softmax(pairs)
         # The whole of a label, and both parts of what is between two labels.
-        gradient = np.where(t == 1, gradient[:, 1], (1.0 - t) * p[:, 1] - t * other)
-        return loss, gradient, hessian[:, 1]
+        parts = t[:, 0] * p[:, 1] - t[:, 1] * other
+        return loss, np.where(t[:, 0] == 0, gradient[:, 1], parts), hessian[:, 1]
     i = np.arange(len(z))
     likeliest = z.argmax(axis=1)
     below = _below(z)
@@ -190,7 +193,7 @@ def probability_rows(t, p, low):
 
     Parameters
     ----------
-    t : ndarray of float64, shape of `p`
+    t : ndarray of float64, shape of `p` or (n, 2)
         Targets.
     p : ndarray of shape (n,) or (n, n_classes)
         Probabilities, of any real dtype; of class 1 if one-dimensional.
@@ -208,9 +211,7 @@ def probability_rows(t, p, low):
     p = p.astype(np.float64)
     if p.ndim == 1:
         pairs = np.stack([1.0 - p, p], axis=1)
-        loss, gradient, hessian = probability_rows(
-            np.stack([1.0 - t, t], axis=1), pairs, low
-        )
+        loss, gradient, hessian = probability_rows(_both(t), pairs, low)
         return loss, gradient[:, 1] - gradient[:, 0], hessian.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         loss = -np.where(t == 0, 0.0, t * np.log(np.clip(p, low, 1.0 - low)))

@@ -79,7 +79,8 @@ def log_loss(
     Returns
     -------
     loss : float
-        In nats, within 2e-15 of the exact value, relative, for float64 input.
+        In nats, within 2e-15 of the exact value, relative, for float64 input (and
+        weights that are normal numbers).
 
     Raises
     ------

@@ -72,7 +72,8 @@ class TestRejected:
 
     @pytest.mark.parametrize("metric", METRICS)
     @pytest.mark.parametrize(
-        "value", [np.nan, np.inf, -np.inf, -0.1, 1.1, 1e300, -1e-300]
+        "value",
+        [np.nan, np.copysign(np.nan, -1), np.inf, -np.inf, -0.1, 1.1, 1e300, -1e-300],
     )
     @pytest.mark.parametrize("n_columns", [1, 2, 3])
     def test_values(self, metric, value, n_columns):

@@ -735,6 +735,24 @@ class TestExpansion:
         np.testing.assert_allclose(of_labels[1], of_targets[1], atol=EPS, rtol=1e-14)
         np.testing.assert_allclose(of_labels[2], of_targets[2], rtol=1e-14)
 
+    @pytest.mark.parametrize("smoothing", [0.1, 1e-3, 1e-6, 1e-10, 1e-16, 1e-30])
+    @pytest.mark.parametrize("from_logits", [True, False])
+    def test_small_shares(self, smoothing, from_logits):
+        """In one column, too, the other class has what it gets, not what 1 leaves."""
+        y = [1, 0, 0, 1]
+        x = [50.0, -50.0, 3.0, -3.0]
+        if not from_logits:
+            x = [1 - 2.0**-40, 2.0**-40, 0.75, 0.25]
+        share = mpmath.mpf(smoothing) / 2
+        exact = exact_logits if from_logits else exact_probabilities
+        rows = [exact(abs(label - share), v) for label, v in zip(y, x, strict=True)]
+        keywords = {"label_smoothing": smoothing, "from_logits": from_logits}
+        losses = sample_log_loss(y, x, **keywords)
+        assert_exact(losses, [row[0] for row in rows], ROW_RTOL)
+        found = log_loss_gradient_hessian(y, x, normalize=False, **keywords)
+        assert_exact(found[1], [row[1] for row in rows], DERIVATIVE_RTOL)
+        assert_exact(found[2], [row[2] for row in rows], DERIVATIVE_RTOL)
+
     def test_integral_floats_are_labels_unless_asked_for(self):
         y, p = [0.0, 1.0, 2.0], np.eye(3) * 0.4 + 0.2
         assert log_loss(y, p) == pytest.approx(-math.log(0.6), rel=RTOL)
@@ -767,6 +785,10 @@ ERRORS = {
         "y_score.* row 1",
     ),
     "NaN": ({"y_score": changed(P3, (2, 0), np.nan)}, "y_score.* row 2, column 0"),
+    "0 / 0": (
+        {"y_score": changed(P3, (2, 1), np.copysign(np.nan, -1))},
+        "y_score.* row 2, column 1",
+    ),
     "above one": ({"y_score": changed(P3, 1, 1.5)}, "y_score.* row 1, column 0"),
     "one column": ({"y_score": changed(P3, (2, 1), -0.3)}, "-0.3 in row 2, column 1"),
     "negative": (FINE_1 | {"y_score": [0.5, 0.5, -0.5]}, "y_score.* row 2"),

@@ -212,15 +212,12 @@ class TestStatus:
     def test_bad_proba(self, loops, n_columns, bad, dtype):
         codes, p, _ = random_case(600, n_columns, dtype=dtype)
         value = np.dtype(dtype).type(BAD_PROBA[bad])
-        accepted = loops.BAD_PROBA
-        if n_columns > 1 and bad == "-nan":
-            accepted |= loops.BAD_ROW_SUM  # whose handling looks at the values
         for row in EDGES:
             for column in {0, n_columns // 2, n_columns - 1}:
                 broken = p.copy()
                 broken[(row, column) if p.ndim == 2 else row] = value
                 for y in (codes, codes.astype(float), codes.astype(np.uint8)):
-                    assert summed(loops, y, broken).status & accepted
+                    assert summed(loops, y, broken).status & loops.BAD_PROBA
 
     @pytest.mark.parametrize("low", [0.0, 2.0**-60, EPS, 0.2, 0.3, 0.34, 0.4, 0.49])
     @pytest.mark.parametrize("n_columns", [1, 2, 3])
@@ -229,10 +226,7 @@ class TestStatus:
         p = np.full((300, n_columns), BAD_PROBA[bad])
         p = p[:, 0].copy() if n_columns == 1 else p
         for y in (np.zeros(300), np.ones(300), np.ones(300, np.uint8)):
-            status = summed(loops, y, p, low=low).status
-            assert status & (loops.BAD_PROBA | loops.BAD_ROW_SUM)
-            if n_columns == 1:
-                assert status & loops.BAD_PROBA
+            assert summed(loops, y, p, low=low).status & loops.BAD_PROBA
 
     @pytest.mark.parametrize("low", [0.0, EPS, 0.4])
     @pytest.mark.parametrize("value", [0.0, -0.0, 5e-324, 1e-320, 1 - 2.0**-53, 1.0])

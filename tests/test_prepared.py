@@ -480,10 +480,12 @@ class TestErrors:
         loss = LogLoss(codes)
         bad = np.stack([p, p, p])
         bad[1, 4] = np.nan
+        zero_by_zero = np.where(np.isnan(bad), np.copysign(np.nan, -1), bad)
         ragged = [p.tolist(), p[:-1].tolist()]
         for scores, match in (
             (bad, r"^scores .*nan in row 4.* of model 1$"),
             (bad.astype("f4"), r"^scores .*nan in row 4.* of model 1$"),
+            (zero_by_zero, r"^scores .*nan in row 4.* of model 1$"),
             (bad[:, :-1], "^scores .* 9 rows"),
             (np.empty((0, 7)), "^scores .* 7 rows"),
             (np.empty((0, 10, 7)), "^scores .* 7 classes"),

@@ -51,12 +51,12 @@ def scores_case(n, n_columns, kind, from_logits, dtype="float64"):
         # Multiples of 2^-16: their differences are exact, in float32 too.
         p = (np.round(4 * rng.normal(size=p.shape) * 2**16) / 2**16).astype(dtype)
     y = codes
-    t = _reference.targets(codes, n_columns, 0.0)
+    t = _reference.targets(codes, n_columns)
     if "targets" in kind:
         y = t = (
             rng.random(n) if n_columns == 1 else rng.dirichlet(np.ones(n_columns), n)
         )
-        t[: n // 3] = _reference.targets(codes, n_columns, 0.0)[: n // 3]
+        t[: n // 3] = _reference.targets(codes, n_columns)[: n // 3]
     if "smoothed" in kind:
         t = _reference.smooth(t, SMOOTHING)
     if from_logits:
@@ -257,7 +257,7 @@ class TestLabels:
     def test_targets_of_zero_and_one_are_labels(self, loops, n_columns):
         y, z, w, *_ = scores_case(600, n_columns, "labels", True)
         hard = run(new_state(loops, n_columns), y, z, w)
-        t = _reference.targets(y, n_columns, 0.0)
+        t = _reference.targets(y, n_columns)
         soft = run(new_state(loops, n_columns, "targets"), t, z, w)
         assert soft[0] == pytest.approx(hard[0], rel=RTOL, abs=0)
         # p - 1 of a target is a difference, where that of a label need not be one.

@@ -785,7 +785,7 @@ cdef void start_many(Many* many, Py_ssize_t n_models, int n_threads) noexcept no
     n_threads = max(1, n_threads)
     many.n_models = n_models
     # Few models are shared out by their blocks.
-    many.n_groups = n_threads if n_models >= 2 * n_threads else n_models
+    many.n_groups = n_threads if n_models // 2 >= n_threads else n_models
     many.wave = min(max(4 * WAVE // n_models, 1), n_blocks(&many.span))
     many.span.n_threads = min(n_threads, many.wave * many.n_groups)
     many.scratch_size = max(scratch_size(k), many.span.block_rows)

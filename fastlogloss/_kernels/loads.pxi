@@ -111,7 +111,8 @@ cdef inline bint class_codes(
         else:
             c = <Py_ssize_t>y[i]
         code[i] = c
-        outside |= c | (n_classes - 1 - c)
+        # Without a sign, whose overflow would be undefined.
+        outside |= c | <Py_ssize_t>(<uint64_t>(n_classes - 1) - <uint64_t>c)
     if outside < 0:
         for i in range(n):
             if not 0 <= code[i] < n_classes:
@@ -194,7 +195,11 @@ cdef inline int finish_checks(
     # The second, exact look at a tile whose bits were suspicious.
     cdef Py_ssize_t j
     cdef int in_range = 1
-    if checks.off >> 62 or (range_by_clip and checks.saturated >> 63):
+    if (
+        checks.off >> 62
+        or not checks.sums  # which may be that of a NaN, see outside_unit()
+        or (range_by_clip and checks.saturated >> 63)
+    ):
         for j in range(n_values):
             in_range &= (p[j] >= 0) & (p[j] <= 1)
         if not in_range:

@@ -170,7 +170,7 @@ FLL_INLINE void subtract_k_rows(const double *a, const double *x, ptrdiff_t stri
     ptrdiff_t first = 0, i, r;
 #ifdef __AVX2__
     /* A cache line of each row in turn: memory has k arrays to send, and the line of a
-       is read once. Fetched less far ahead than one array is: 4 KiB would take 1.2
+       is read once. Fetched less far ahead than FLL_AHEAD: 4 KiB would take 1.2
        times the time where a cache holds the rows, 2 KiB 1.1 times where none does. */
     const __m256i lows = _mm256_set1_epi64x((long long)low);
     const __m256i highs = _mm256_set1_epi64x((long long)high);

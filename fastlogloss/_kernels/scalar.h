@@ -108,7 +108,7 @@ FLL_INLINE uint64_t outside(double x, uint64_t low, uint64_t high)
 }
 
 /* Bit 62 or 63 of the result is set unless 0 <= x <= 1; for -0.0 too. A NaN whose sign
-   is set goes through: a sum that it is part of must be looked at as well. */
+   is set goes through: where a sum is not one, the numbers are to be looked at. */
 FLL_INLINE uint64_t outside_unit(double x) { return to_bits(x) + 0xFFFFFFFFFFFFFull; }
 
 /* mask all ones: when_set; all zeros: otherwise. */

@@ -136,23 +136,25 @@ cdef inline int soft_logits(
     int64_t* n_ones,        # IN/OUT
 ) noexcept nogil:
     cdef Py_ssize_t i
-    cdef double t, x, a, e, near, far, share
+    cdef double t, u, x, a, e, near, far, share
     cdef uint64_t negative, nan = 0
     cdef int status = check_targets(y, n, task.soft, n_ones)
     for i in range(n):
         x = z[i]
         t = <double>y[i] * task.target_slope + task.target_offset
+        # Not 1 - t: a small share would lose its last digits.
+        u = (1.0 - <double>y[i]) * task.target_slope + task.target_offset
         a = absolute(x)
         nan |= is_nan(a)
         e = exp_nonpositive(-a)
         excess[i] = e
         negative = sign_mask(x)
-        share = choose(negative, t, 1.0 - t)  # of the target beyond 0
+        share = choose(negative, t, u)  # of the target beyond 0
         linear[i] = a * share if share > 0 else 0.0
         near = 1.0 / (1.0 + e)
         far = e * near
         hessian[i] = near * far
-        gradient[i] = (1.0 - t) * choose(negative, far, near) - t * choose(
+        gradient[i] = u * choose(negative, far, near) - t * choose(
             negative, near, far
         )
     return status | (_BAD_SCORE if nan >> 63 else 0)
@@ -205,7 +207,7 @@ cdef inline int binary_probas(
     int64_t* n_ones,        # IN/OUT
 ) noexcept nogil:
     cdef Py_ssize_t i
-    cdef double x, other, t, a, b
+    cdef double x, other, t, u, a, b
     cdef int status = exact_targets(y, n, soft)
     if status:
         return status
@@ -215,16 +217,17 @@ cdef inline int binary_probas(
             return _BAD_PROBA
         other = 1.0 - x
         t = <double>y[i] * task.target_slope + task.target_offset
+        u = (1.0 - <double>y[i]) * task.target_slope + task.target_offset
         # A target of zero silences an impossible event.
         a = 0.0 if t == 0 else t * clipped_log(x, task)
-        b = 0.0 if t == 1 else (1.0 - t) * clipped_log(other, task)
+        b = 0.0 if u == 0 else u * clipped_log(other, task)
         linear[i] = 0.0 - (a + b)
         if gradient != NULL:
             a = clipped_inverse(x, task) if t != 0 else 0.0
-            b = clipped_inverse(other, task) if t != 1 else 0.0
-            gradient[i] = (1.0 - t) * b - t * a
+            b = clipped_inverse(other, task) if u != 0 else 0.0
+            gradient[i] = u * b - t * a
             if hessian != NULL:
-                hessian[i] = (1.0 - t) * b * b + t * a * a
+                hessian[i] = u * b * b + t * a * a
         if not soft:
             n_ones[0] += y[i] != 0
     return 0
