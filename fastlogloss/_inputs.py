@@ -4,10 +4,7 @@ Everything returns None for input that is off the fast path; the caller then han
 to scikit-learn, which accepts it, warns or raises.
 """
 
-import functools
 import math
-import os
-import pathlib
 from typing import NamedTuple
 
 import numpy as np
@@ -22,14 +19,13 @@ from fastlogloss._targets import (
     read,
     sorted_labels,
 )
+from fastlogloss._threads import threads_for
 
 LossState = _kernels.LossState
 BAD_ROW_SUM = _kernels.loops.BAD_ROW_SUM
 INVALID = ~BAD_ROW_SUM  # whatever else is wrong
 _BAD_LABEL = _kernels.loops.BAD_LABEL
 
-# Below this many probabilities a second thread costs more than it saves.
-THREAD_VALUES = 1 << 17
 _CHUNK = 16384
 _MAX_WORK = 1000  # of a search that decides most cases at once
 
@@ -233,15 +229,25 @@ def add(
     given; `scaling` is passed on to the kernel. Weights are multiplied by their factor.
     """
     state = new_state(p, options)
-    threads = 1 if p.size < THREAD_VALUES else n_threads()
     outputs = {"rows": rows, "gradient": gradient, "hessian": hessian}
     whole = codes.whole is not None and weight_factor == 1
     done = whole and state.add(
-        codes.whole, p, weights, n_threads=threads, **outputs, **scaling
+        codes.whole,
+        p,
+        weights,
+        n_threads=threads_for(_nanoseconds(p, weights, options, gradient)),
+        **outputs,
+        **scaling,
     )
     if not done:
         _add_chunks(state, codes, p, weights, weight_factor, outputs, scaling)
     return state
+
+
+def _nanoseconds(p, weights, options, gradient):
+    # What one thread takes at the least (AVX-512), about: per number, and per row.
+    number = 0.4 + 0.6 * options.from_logits + 1.0 * (gradient is not None)
+    return p.size * number + len(p) * 0.8 * (weights is not None)
 
 
 def _add_chunks(state, codes, p, weights, weight_factor, outputs, scaling):
@@ -369,49 +375,3 @@ def as_weights(sample_weight, n):
 def _is_real(array):
     # Wider floats would lose their last bits: scikit-learn keeps them.
     return array.dtype.kind in "fiub" and array.dtype.itemsize <= 8
-
-
-def n_threads():
-    """Threads for one call: OpenMP's setting, and no more than the machine grants."""
-    if _forked:
-        return 1
-    threads = _kernels.loops.max_threads()
-    if threads > 1 and "OMP_NUM_THREADS" not in os.environ:
-        threads = min(threads, _granted_cpus())
-    return threads
-
-
-@functools.cache
-def _granted_cpus():
-    """Processors that joblib's setting and the control group's quota grant.
-
-    Affinity is OpenMP's concern. `joblib.cpu_count` knows all of it, but its import
-    takes 50 ms and 8 MB of the first long call.
-    """
-    granted = int(os.environ.get("LOKY_MAX_CPU_COUNT") or os.cpu_count() or 1)
-    quotas = (
-        ("/sys/fs/cgroup/cpu.max",),
-        ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
-    )
-    for paths in quotas:
-        try:
-            words = [w for p in paths for w in pathlib.Path(p).read_text().split()]
-            quota, period = map(int, words)
-        except (OSError, ValueError):  # another system, or no quota: "max"
-            continue
-        if quota > 0:
-            granted = min(granted, math.ceil(quota / period))
-    return max(1, granted)
-
-
-_forked = False
-
-
-def _after_fork():
-    # The threads of libgomp do not survive a fork; a parallel region would hang.
-    global _forked
-    _forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

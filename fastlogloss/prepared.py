@@ -4,7 +4,7 @@ import numpy as np
 
 from fastlogloss import _kernels
 from fastlogloss._errors import describe
-from fastlogloss._inputs import THREAD_VALUES, Options, add, as_numbers, n_threads
+from fastlogloss._inputs import Options, add, as_numbers
 from fastlogloss._scores import (
     Targets,
     checked_options,
@@ -15,9 +15,11 @@ from fastlogloss._scores import (
     sum_losses,
 )
 from fastlogloss._targets import StoredCodes
+from fastlogloss._threads import threads_for
 
 _mean_like = _kernels.loops.mean_like
 _many_like = _kernels.loops.many_like
+_NUMBER = 0.2  # nanoseconds that a score takes `many`, at the least
 
 
 class LogLoss:
@@ -284,7 +286,7 @@ class LogLoss:
                 stack,
                 targets.weights,
                 losses,
-                n_threads() if stack.size >= THREAD_VALUES else 1,
+                threads_for(stack.size * _NUMBER),
             )
         ):
             return losses

@@ -99,8 +99,7 @@ def engine(loops, n_threads, monkeypatch):
 
     monkeypatch.setattr(_inputs, "LossState", loops.LossState)
     monkeypatch.setattr(metrics, "mean_loss", loops.mean_loss)
-    monkeypatch.setattr(_inputs, "THREAD_VALUES", 0)
-    monkeypatch.setattr(_inputs, "n_threads", lambda: n_threads)
+    monkeypatch.setattr(_inputs, "threads_for", lambda nanoseconds: n_threads)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import sklearn.metrics
 from arrays import random_case
 from compare import METRICS, assert_same, outcome
 
-from fastlogloss import _inputs, _kernels, log_loss, sample_log_loss
+from fastlogloss import _kernels, log_loss, sample_log_loss
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="of POSIX systems")
 
@@ -484,65 +484,3 @@ class TestInterrupts:
             process.stderr.close()
         assert "KeyboardInterrupt" in errors
         assert process.returncode != 0
-
-
-FORK = """
-import multiprocessing, os, sys, warnings
-import numpy as np
-import fastlogloss
-from fastlogloss import _inputs
-warnings.simplefilter("ignore")
-y = np.arange(1_000_000) % 2
-p = np.random.default_rng(0).random(len(y))
-def work(_=None):
-    return fastlogloss.log_loss(y, p), _inputs.n_threads()
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-class TestFork:
-    """After OpenMP has started its threads, which do not survive a fork."""
-
-    def test_pool(self, run_python):
-        code = FORK + program(
-            """
-            if __name__ == "__main__":
-                value, threads = work()
-                with multiprocessing.get_context("fork").Pool(2) as pool:
-                    found = pool.map_async(work, range(4)).get(timeout=60)
-                print(threads, set(found) == {(value, 1)}, work() == (value, threads))
-            """
-        )
-        done = run_python("-c", code, OMP_NUM_THREADS="2", timeout=90)
-        assert done.stdout.split() == ["2", "True", "True"]
-
-    def test_bare_fork(self, run_python):
-        code = FORK + program(
-            """
-            value, _ = work()
-            pid = os.fork()
-            if pid == 0:
-                os._exit(0 if work() == (value, 1) else 9)
-            _, status = os.waitpid(pid, 0)
-            print(os.waitstatus_to_exitcode(status))
-            """
-        )
-        done = run_python("-c", code, OMP_NUM_THREADS="2", timeout=90)
-        assert done.stdout.strip() == "0"
-
-    def test_joblib(self, run_python):
-        code = FORK + program(
-            """
-            import joblib
-            value, _ = work()
-            with joblib.parallel_config("multiprocessing"):
-                found = joblib.Parallel(n_jobs=2)(
-                    joblib.delayed(fastlogloss.log_loss)(y, p) for _ in range(4))
-            print(set(found) == {value})
-            """
-        )
-        done = run_python("-c", code, OMP_NUM_THREADS="2", timeout=90)
-        assert done.stdout.strip() == "True"
-
-    def test_parent_keeps_its_threads(self):
-        assert not _inputs._forked

@@ -1,13 +1,10 @@
 """Types of probabilities and weights; threads and memory."""
 
-import os
 import tracemalloc
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
-import threadpoolctl
 from arrays import LAYOUTS, PROBA_TYPES, REAL_DTYPES, random_case
 from compare import METRICS, assert_same
 
@@ -145,48 +142,6 @@ class TestWeights:
         assert_same(
             "d2_log_loss_score", [0, 1, 1], [0.2, 0.7, 0.6], sample_weight=weights
         )
-
-
-class TestThreads:
-    """Never more than OpenMP's setting, the machine's grant, or the blocks."""
-
-    def test_threadpoolctl(self):
-        with threadpoolctl.threadpool_limits(1):
-            assert _inputs.n_threads() == 1
-
-    @pytest.mark.parametrize("n", [1, 3])
-    def test_environment(self, run_python, n):
-        code = "from fastlogloss._inputs import n_threads; print(n_threads())"
-        done = run_python("-c", code, OMP_NUM_THREADS=str(n))
-        assert int(done.stdout) == n
-
-    def test_loky_workers(self):
-        """As many workers as processors: one thread for each."""
-        n_jobs = max(2, joblib.cpu_count())
-        with joblib.parallel_config("loky"):
-            found = joblib.Parallel(n_jobs=n_jobs)(
-                joblib.delayed(_inputs.n_threads)() for _ in range(n_jobs)
-            )
-        assert set(found) == {1}
-
-    @pytest.mark.skipif(
-        not hasattr(os, "sched_setaffinity"), reason="no affinity masks here"
-    )
-    def test_affinity(self, run_python):
-        code = (
-            "import os; os.environ.pop('OMP_NUM_THREADS', None);"
-            "os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1]);"
-            "from fastlogloss._inputs import n_threads; print(n_threads())"
-        )
-        assert int(run_python("-c", code).stdout) == 1
-
-    def test_short_input_starts_none(self, monkeypatch):
-        def refuse():
-            raise AssertionError("threads for a few rows")
-
-        monkeypatch.setattr(_inputs, "n_threads", refuse)
-        codes, p, w = random_case(3000, 3)
-        log_loss(codes, p, sample_weight=w)
 
 
 class TestMemory:

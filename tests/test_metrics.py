@@ -396,7 +396,7 @@ class TestSameBits:
 
         monkeypatch.setattr(_inputs, "LossState", base.LossState)
         monkeypatch.setattr(metrics, "mean_loss", base.mean_loss)
-        monkeypatch.setattr(_inputs, "n_threads", lambda: 1)
+        monkeypatch.setattr(_inputs, "threads_for", lambda nanoseconds: 1)
         results.append(everything(case.codes, case.p, w))
         assert results[0] == results[1]
 

@@ -34,8 +34,7 @@ def shortcuts(request, monkeypatch):
         for name in ("mean_like", "many_like"):
             monkeypatch.setattr(prepared, f"_{name}", getattr(loops, name))
         n_threads = request.getfixturevalue("n_threads")
-        monkeypatch.setattr(prepared, "THREAD_VALUES", 0)
-        monkeypatch.setattr(prepared, "n_threads", lambda: n_threads)
+        monkeypatch.setattr(prepared, "threads_for", lambda nanoseconds: n_threads)
 
 
 def all_classes(n_columns):

@@ -9,7 +9,6 @@ BAD_PROBA: int
 BAD_ROW_SUM: int
 BAD_SCORE: int
 BAD_TARGET: int
-HAS_OPENMP: bool
 
 @final
 class LossState:
@@ -51,7 +50,6 @@ class LossState:
     ) -> bool: ...
 
 def hold(*arrays: npt.NDArray[Any] | None) -> list[Any]: ...
-def max_threads() -> int: ...
 def many_like(
     like: LossState,
     y: npt.NDArray[Any],

@@ -4,11 +4,9 @@ from fastlogloss._kernels._base import BAD_PROBA as BAD_PROBA
 from fastlogloss._kernels._base import BAD_ROW_SUM as BAD_ROW_SUM
 from fastlogloss._kernels._base import BAD_SCORE as BAD_SCORE
 from fastlogloss._kernels._base import BAD_TARGET as BAD_TARGET
-from fastlogloss._kernels._base import HAS_OPENMP as HAS_OPENMP
 from fastlogloss._kernels._base import LossState as LossState
 from fastlogloss._kernels._base import hold as hold
 from fastlogloss._kernels._base import many_like as many_like
-from fastlogloss._kernels._base import max_threads as max_threads
 from fastlogloss._kernels._base import mean_like as mean_like
 from fastlogloss._kernels._base import mean_loss as mean_loss
 from fastlogloss._kernels._base import sum_weights as sum_weights

@@ -198,21 +198,35 @@ cdef void run(
     uint8_t* seen,          # IN/OUT (n_threads, n_columns)
     double* scratch,        # (n_threads, scratch_size())
 ) noexcept nogil:
-    cdef Py_ssize_t b, k = task.n_columns
-    for b in prange(
-        n_blocks(span),
-        schedule="static",
-        num_threads=span.n_threads,
-        use_threads_if=span.n_threads > 1,
-    ):
-        run_block(
-            span,
-            task,
-            b,
-            parts + b,
-            seen + threadid() * k,
-            scratch + threadid() * scratch_size(k),
-        )
+    cdef Blocks blocks
+    blocks.span = span
+    blocks.task = task
+    blocks.parts = parts
+    blocks.seen = seen
+    blocks.scratch = scratch
+    run_pieces(run_one_block, &blocks, n_blocks(span), span.n_threads)
+
+
+cdef struct Blocks:
+    # What run() has to say to the threads.
+    const Span* span
+    const Task* task
+    Partial* parts
+    uint8_t* seen
+    double* scratch
+
+
+cdef void run_one_block(void* argument, Py_ssize_t b, int slot) noexcept nogil:
+    cdef const Blocks* blocks = <const Blocks*>argument
+    cdef Py_ssize_t k = blocks.task.n_columns
+    run_block(
+        blocks.span,
+        blocks.task,
+        b,
+        blocks.parts + b,
+        blocks.seen + slot * k,
+        blocks.scratch + slot * scratch_size(k),
+    )
 
 
 cdef inline Py_ssize_t n_blocks(const Span* span) noexcept nogil:
@@ -305,11 +319,6 @@ cdef Py_ssize_t count_seen(
     return n
 
 
-cpdef int max_threads() noexcept:
-    """Threads that OpenMP would use: OMP_NUM_THREADS and threadpoolctl count."""
-    return openmp.omp_get_max_threads()
-
-
 cdef inline bint _is_plain(cnp.ndarray a, int ndim) noexcept:
     return (
         cnp.PyArray_NDIM(a) == ndim
@@ -325,8 +334,9 @@ cdef int _label_kind(cnp.ndarray a) noexcept:
         return FLOAT64
     if number == cnp.NPY_BOOL or number == cnp.NPY_UINT8:
         return UINT8
-    # long or long long: both, where they are of one width.
-    if number == cnp.NPY_INT64 or (number == cnp.NPY_LONGLONG):
+    # By width: a type has two numbers where long and long long are of one width, and
+    # another system has the same number for two names.
+    if cnp.PyTypeNum_ISSIGNED(number) and cnp.PyArray_ITEMSIZE(a) == 8:
         return INT64
     return -1
 
@@ -786,7 +796,7 @@ cdef void start_many(Many* many, Py_ssize_t n_models, int n_threads) noexcept no
     many.n_models = n_models
     # Few models are shared out by their blocks.
     many.n_groups = n_threads if n_models // 2 >= n_threads else n_models
-    many.wave = min(max(4 * WAVE // n_models, 1), n_blocks(&many.span))
+    many.wave = min(max(WAVE // n_models, 1), n_blocks(&many.span))
     many.span.n_threads = min(n_threads, many.wave * many.n_groups)
     many.scratch_size = max(scratch_size(k), many.span.block_rows)
     many.plain = (
@@ -806,21 +816,37 @@ cdef void run_many(
     uint8_t* seen,          # IN/OUT (n_threads, n_columns)
     double* scratch,        # (n_threads, scratch_size)
 ) noexcept nogil:
-    cdef Py_ssize_t piece
-    for piece in prange(
-        many.n_groups * n,
-        schedule="static",
-        num_threads=many.span.n_threads,
-        use_threads_if=many.span.n_threads > 1,
-    ):
-        run_piece(
-            many,
-            first + piece % n,
-            piece // n,
-            parts + piece % n * many.n_models,
-            seen + threadid() * many.task.n_columns,
-            scratch + threadid() * many.scratch_size,
-        )
+    cdef Pieces pieces
+    pieces.many = many
+    pieces.first = first
+    pieces.n = n
+    pieces.parts = parts
+    pieces.seen = seen
+    pieces.scratch = scratch
+    run_pieces(run_one_piece, &pieces, many.n_groups * n, many.span.n_threads)
+
+
+cdef struct Pieces:
+    # What run_many() has to say to the threads.
+    const Many* many
+    Py_ssize_t first
+    Py_ssize_t n
+    Partial* parts
+    uint8_t* seen
+    double* scratch
+
+
+cdef void run_one_piece(void* argument, Py_ssize_t piece, int slot) noexcept nogil:
+    cdef const Pieces* pieces = <const Pieces*>argument
+    cdef const Many* many = pieces.many
+    run_piece(
+        many,
+        pieces.first + piece % pieces.n,
+        piece // pieces.n,
+        pieces.parts + piece % pieces.n * many.n_models,
+        pieces.seen + slot * many.task.n_columns,
+        pieces.scratch + slot * many.scratch_size,
+    )
 
 
 cdef void run_piece(

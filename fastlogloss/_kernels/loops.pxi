@@ -33,18 +33,17 @@
 #    bits for every thread count, instruction set and memory layout. Tails are padded
 #    with the neutral row (q = 1, weight 0).
 # G. Pure: no Python, no allocation, no I/O inside; threads only in run() and
-#    run_many().
+#    run_many(), and only by way of the pool.
 
 cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
-from cython.parallel cimport prange, threadid
 from libc.math cimport NAN, isinf
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memset
 
-from fastlogloss._kernels cimport openmp
+from fastlogloss._kernels._pool cimport run_pieces
 from fastlogloss._kernels.rows cimport (
     pair_to_columns,
     pair_to_rows,
@@ -110,7 +109,7 @@ cdef enum:
     GROUP_VALUES = 4096  # in buffers of about this size
     SUMMED = 4        # rows that are summed together below that
     STREAM_BYTES = 1 << 24  # of an output that is written past the caches
-    WAVE = 512        # blocks between two looks at pending signals
+    WAVE = 2048       # blocks between two looks at pending signals
     BLOCK_VALUES = 16384
     MAX_SHORT = 64    # columns of a call that takes the short way
 
@@ -132,7 +131,6 @@ BAD_PROBA = _BAD_PROBA
 BAD_ROW_SUM = _BAD_ROW_SUM
 BAD_SCORE = _BAD_SCORE
 BAD_TARGET = _BAD_TARGET
-HAS_OPENMP = bool(openmp.HAS_OPENMP)
 
 cdef double MIN_FACTOR = 2.0 ** -56
 cdef double MAX_TOP = 2048.0  # design L; at least twice 746, where exp(-x) is 0

@@ -1,0 +1,107 @@
+"""How many threads a call may use: what the user, the machine and its keepers grant.
+
+The pool itself is `_kernels/pool.h`. Its threads help if they come, so that a number
+that is too high costs little; one that is too low wastes the machine.
+"""
+
+import functools
+import math
+import os
+import pathlib
+
+from fastlogloss._kernels import _pool
+
+# A second thread is woken in 10 us, which may be for nothing: it has to have this much
+# to do, in nanoseconds. (n=131,072 unweighted probabilities: 60 us on one thread.)
+_SHARE = 25_000
+
+
+def threads_for(nanoseconds):
+    """Threads for a call that takes one thread about so long."""
+    if nanoseconds < 2 * _SHARE:
+        return 1
+    return min(n_threads(), int(nanoseconds // _SHARE))
+
+
+def n_threads():
+    """Threads for a long call.
+
+    No more than ``FASTLOGLOSS_NUM_THREADS``, than OpenMP would use for the calling
+    thread (``OMP_NUM_THREADS``, `threadpoolctl.threadpool_limits`) and, unless one of
+    these variables is set, than the processors that are granted.
+    """
+    threads = _pool.max_threads()
+    own = os.environ.get("FASTLOGLOSS_NUM_THREADS")
+    if own:
+        wanted = _whole_number(own)
+        if wanted is None:
+            raise ValueError(
+                f"FASTLOGLOSS_NUM_THREADS must be a whole number from 1 on, got {own!r}"
+            )
+        return min(threads, wanted)
+    openmp = os.environ.get("OMP_NUM_THREADS")
+    if openmp and _pool.HAS_OPENMP:
+        return threads
+    # Without OpenMP, the first number of its variable is what it would take.
+    first = _whole_number(openmp.partition(",")[0]) if openmp else None
+    return first or min(threads, _granted_processors())
+
+
+def _granted_processors():
+    """Processors that affinity, joblib's setting and control groups grant the caller.
+
+    `joblib.cpu_count` knows them too, but its import takes 50 ms and 8 MB of the first
+    long call.
+    """
+    granted = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        granted = len(os.sched_getaffinity(0))
+    # joblib's own variable: where it holds no number, joblib says so.
+    of_joblib = _whole_number(os.environ.get("LOKY_MAX_CPU_COUNT", ""))
+    return max(1, min(granted, of_joblib or granted, _quota()))
+
+
+def _whole_number(text):
+    """A number from 1 on, or None."""
+    try:
+        number = int(text)
+    except ValueError:
+        return None
+    return number if number > 0 else None
+
+
+@functools.cache
+def _quota():
+    """Processors' worth of time that control groups grant, rounded up; or infinity."""
+    granted = math.inf
+    for paths in _quota_files():
+        try:
+            words = [word for path in paths for word in path.read_text().split()]
+            quota, period = map(int, words)
+        except (OSError, ValueError):  # another system, or no quota: "max"
+            continue
+        if quota > 0 and period > 0:
+            granted = min(granted, math.ceil(quota / period))
+    return granted
+
+
+def _quota_files(groups="/proc/self/cgroup", root="/sys/fs/cgroup"):
+    """Files that hold quota and period, of the groups of this process and those above.
+
+    A container may see the names of its groups in the host, but not their folders; its
+    own group is then the root.
+    """
+    try:
+        lines = pathlib.Path(groups).read_text().splitlines()
+    except OSError:  # another system
+        return
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        group = pathlib.PurePosixPath(name)
+        for folder in (group, *group.parents):
+            below = str(folder).strip("/")
+            if not controllers:  # version 2
+                yield (pathlib.Path(root, below, "cpu.max"),)
+            elif "cpu" in controllers.split(","):
+                place = pathlib.Path(root, "cpu", below)
+                yield place / "cpu.cfs_quota_us", place / "cpu.cfs_period_us"
