@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from bench import peers, report
+from bench import contention, peers, report
 from bench.cases import CASES
 from bench.footprint import measure_import, measure_memory
 from bench.measure import Disturbance, measure
@@ -53,6 +53,8 @@ def main(arguments=None):
         results["times"][case.name] = seconds
         results["rows"] += report.rows_of(case, seconds)
     if not options.filter:
+        print("threads beside others ...", file=sys.stderr, flush=True)
+        results["contention"] = contention.measure_all()
         print("memory, import ...", file=sys.stderr, flush=True)
         results["memory"] = measure_memory()
         results["import"] = measure_import()

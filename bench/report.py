@@ -199,6 +199,31 @@ def time_table(times):
     return _table(["", *times], lines)
 
 
+def contention_table(rows):
+    """Median and 90th percentile of one call: one thread, and by default."""
+    lines = [
+        [
+            row["situation"],
+            row["call"],
+            " / ".join(map(duration, row["one"])),
+            " / ".join(map(duration, row["default"])),
+            _emphasised(
+                " / ".join(f"{_digits(r)} x" for r in row["ratios"]), row["met"]
+            ),
+        ]
+        for row in rows
+    ]
+    head = ["the machine is", "call", "one thread", "by default", "ratio"]
+    return _table(head, lines)
+
+
+CONTENTION_NOTE = (
+    "Median / 90th percentile of single calls on two cores. Targets: idle, the long "
+    "calls take at most 0.63 x the time of one thread at the median; otherwise at most "
+    "1.5 x at the median and 2.5 x at the 90th percentile."
+)
+
+
 def memory_table(rows):
     def mebibytes(size):
         return "?" if size is None else f"{size / 2**20:.2f} MiB"
@@ -283,6 +308,12 @@ def markdown(results):
         times = {name: t for name, t in results["times"].items() if name in names}
         if rows:
             parts += [f"## {section}", note, target_table(rows), time_table(times)]
+    if "contention" in results:
+        parts += [
+            "## Threads beside others",
+            CONTENTION_NOTE,
+            contention_table(results["contention"]),
+        ]
     if "memory" in results:
         parts += [
             "## Extra memory of one call, and import",

@@ -246,7 +246,8 @@ def add(
 
 def _nanoseconds(p, weights, options, gradient):
     # What one thread takes at the least (AVX-512), about: per number, and per row.
-    number = 0.4 + 0.6 * options.from_logits + 1.0 * (gradient is not None)
+    number = 0.4 if p.ndim == 1 or p.shape[1] == 2 else 0.25
+    number += 0.6 * options.from_logits + 1.0 * (gradient is not None)
     return p.size * number + len(p) * 0.8 * (weights is not None)
 
 

@@ -11,9 +11,10 @@ import pathlib
 
 from fastlogloss._kernels import _pool
 
-# A second thread is woken in 10 us, which may be for nothing: it has to have this much
-# to do, in nanoseconds. (n=131,072 unweighted probabilities: 60 us on one thread.)
-_SHARE = 25_000
+# Nanoseconds of work that pay for a thread: to wake it takes 10 us, and 20 until it
+# runs, which may be for nothing. So two threads work from 200,000 unweighted
+# probabilities on, which one reads in 90 us.
+_SHARE = 40_000
 
 
 def threads_for(nanoseconds):
@@ -53,9 +54,10 @@ def _granted_processors():
     `joblib.cpu_count` knows them too, but its import takes 50 ms and 8 MB of the first
     long call.
     """
-    granted = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         granted = len(os.sched_getaffinity(0))
+    else:
+        granted = os.cpu_count() or 1
     # joblib's own variable: where it holds no number, joblib says so.
     of_joblib = _whole_number(os.environ.get("LOKY_MAX_CPU_COUNT", ""))
     return max(1, min(granted, of_joblib or granted, _quota()))

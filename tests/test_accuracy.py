@@ -246,7 +246,7 @@ class TestRows:
 
     @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
     def test_caps(self, dtype):
-        """users.md: 36.04, 15.94 and 6.93."""
+        """36.04, 15.94 and 6.93."""
         cap = log_loss([0, 1], np.array([1, 0], dtype))
         assert cap == pytest.approx(-math.log(np.finfo(dtype).eps), rel=EPS)
 

@@ -281,7 +281,8 @@ class TestOtherThreads:
             finished = False
             thread = threading.Thread(target=resize, daemon=True)
             thread.start()
-            for _ in range(5):
+            end = time.monotonic() + 60
+            while not refused and time.monotonic() < end:
                 state.add(y, p, None, None, 1)
             finished = True
             thread.join()

@@ -11,20 +11,24 @@
       streams of memory stay long, and a thread that loses its core holds up one piece,
       not a share. Rejected: one counter for all, whose neighbouring pieces go to
       different cores (a quarter more time where memory is the limit).
-   C. Whoever waits sleeps. Before that it looks again for SPIN nanoseconds, about what
-      one piece takes: a wake-up costs 10 us, and calls often follow one another.
+   C. Whoever waits sleeps. Before that it looks again for as long as one of its pieces
+      took: calls often follow one another. To wake a thread takes up to 10 us of the
+      one that does it, and 20 until the other runs, so the caller wakes two, and each
+      that comes two more.
    D. A helper enters a job under the lock, before it reads it. The caller closes the job
       under the lock, waits for those inside, and only then returns: after that nobody
       reads or writes what the job points to.
    E. A process that was forked, by whomever, has no helpers, and perhaps a lock that
       nobody will open. A pool knows the process that made it: another one makes a new
       pool and lets the old one lie.
-   F. Helpers block all signals, which are the caller's to see; they run on the
-      processors that the caller may use, whoever made them; they have a stack of their
+   F. A helper may run where its caller may, but not where its caller is: Linux often
+      wakes it there, where it only stops the caller (a call of 300 us with a helper
+      then took 320). Once the caller has nothing to do but wait, it may go there too.
+   G. Helpers block all signals, which are the caller's to see, and have a stack of their
       own size, whatever the limits of the process. Where no thread can be made, the
       caller does all the work.
-   G. What differs between systems is behind few functions: lock, unlock, sleep_on,
-      wake_one, wake_all and start_thread. */
+   H. What differs between systems is behind few functions: lock, unlock, sleep_on, wake,
+      start_thread and, for F, place. */
 #ifndef FASTLOGLOSS_POOL_H
 #define FASTLOGLOSS_POOL_H
 
@@ -33,8 +37,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POOL_STACK ((size_t)1 << 20) /* bytes; the kernels need a tenth of it */
-#define POOL_SPIN 5000               /* nanoseconds */
+#define POOL_STACK ((size_t)1 << 20) /* bytes; the kernels need less than 32 KiB */
+#define POOL_SPIN 20000              /* nanoseconds at the most */
+#define POOL_CALLS 2                 /* helpers that one thread wakes for a job */
 #define POOL_LINE 64                 /* bytes of a line of the caches */
 
 /* One piece of the work, by a thread that has the number `slot` in this job. */
@@ -49,7 +54,8 @@ typedef void (*pool_work)(void *argument, ptrdiff_t piece, int slot);
 
 typedef SRWLOCK pool_lock;
 typedef CONDITION_VARIABLE pool_condition;
-typedef int pool_processors; /* threads of a process share them */
+typedef int pool_thread; /* nobody is moved */
+typedef int pool_processors;
 
 static void lock(pool_lock *l) { AcquireSRWLockExclusive(l); }
 static void unlock(pool_lock *l) { ReleaseSRWLockExclusive(l); }
@@ -57,19 +63,18 @@ static void sleep_on(pool_condition *c, pool_lock *l)
 {
     SleepConditionVariableSRW(c, l, INFINITE, 0);
 }
-static void wake_one(pool_condition *c) { WakeConditionVariable(c); }
-static void wake_all(pool_condition *c) { WakeAllConditionVariable(c); }
+static void wake(pool_condition *c) { WakeAllConditionVariable(c); }
 
-static void pool_helper(void *pool);
-static unsigned __stdcall thread_main(void *pool)
+static void pool_helper(void *helper);
+static unsigned __stdcall thread_main(void *helper)
 {
-    pool_helper(pool);
+    pool_helper(helper);
     return 0;
 }
-static int start_thread(void *pool)
+static int start_thread(void *helper)
 {
     const uintptr_t handle = _beginthreadex(
-        NULL, (unsigned)POOL_STACK, thread_main, pool,
+        NULL, (unsigned)POOL_STACK, thread_main, helper,
         STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
     if (!handle)
         return 0;
@@ -78,11 +83,6 @@ static int start_thread(void *pool)
 }
 
 static int64_t process_id(void) { return 0; } /* nothing forks */
-static void get_processors(pool_processors *p) { *p = 0; }
-static void use_processors(const pool_processors *callers, pool_processors *mine)
-{
-    *mine = *callers;
-}
 static int64_t nanoseconds(void)
 {
     LARGE_INTEGER count, frequency;
@@ -99,6 +99,7 @@ static int64_t nanoseconds(void)
 #include <unistd.h>
 #ifdef __linux__
 #include <sched.h>
+#include <sys/syscall.h>
 #endif
 
 typedef pthread_mutex_t pool_lock;
@@ -107,16 +108,15 @@ typedef pthread_cond_t pool_condition;
 static void lock(pool_lock *l) { pthread_mutex_lock(l); }
 static void unlock(pool_lock *l) { pthread_mutex_unlock(l); }
 static void sleep_on(pool_condition *c, pool_lock *l) { pthread_cond_wait(c, l); }
-static void wake_one(pool_condition *c) { pthread_cond_signal(c); }
-static void wake_all(pool_condition *c) { pthread_cond_broadcast(c); }
+static void wake(pool_condition *c) { pthread_cond_broadcast(c); }
 
-static void pool_helper(void *pool);
-static void *thread_main(void *pool)
+static void pool_helper(void *helper);
+static void *thread_main(void *helper)
 {
-    pool_helper(pool);
+    pool_helper(helper);
     return NULL;
 }
-static int start_thread(void *pool)
+static int start_thread(void *helper)
 {
     pthread_t thread;
     pthread_attr_t attributes;
@@ -128,7 +128,7 @@ static int start_thread(void *pool)
     pthread_attr_setstacksize(&attributes, POOL_STACK);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    failed = pthread_create(&thread, &attributes, thread_main, pool);
+    failed = pthread_create(&thread, &attributes, thread_main, helper);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     return !failed;
@@ -142,29 +142,50 @@ static int64_t nanoseconds(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-#ifdef CPU_COUNT
+#endif
+
+#if defined(__linux__) && defined(CPU_COUNT)
+
+typedef pid_t pool_thread;
 typedef cpu_set_t pool_processors;
+
+static pool_thread this_thread(void) { return (pid_t)syscall(SYS_gettid); }
 static void get_processors(pool_processors *p)
 {
     if (sched_getaffinity(0, sizeof *p, p))
-        CPU_ZERO(p); /* more processors than the set has bits: nothing is moved */
+        CPU_ZERO(p); /* more processors than the set has bits: nobody is moved */
 }
-/* Move this thread, which is on `mine`, to those of the caller. */
-static void use_processors(const pool_processors *callers, pool_processors *mine)
+static void leave_out_this(pool_processors *p)
 {
-    if (CPU_COUNT(callers) && !CPU_EQUAL(callers, mine)) {
-        sched_setaffinity(0, sizeof *callers, callers);
-        get_processors(mine);
+    const int here = sched_getcpu();
+    if (here >= 0 && here < CPU_SETSIZE && CPU_ISSET(here, p) && CPU_COUNT(p) > 1)
+        CPU_CLR(here, p);
+}
+/* Let a thread run on `wanted` alone, which runs on `now`. */
+static void place(pool_thread thread, const pool_processors *wanted,
+                  pool_processors *now)
+{
+    if (thread && CPU_COUNT(wanted) && !CPU_EQUAL(wanted, now)) {
+        sched_setaffinity(thread, sizeof *wanted, wanted);
+        *now = *wanted; /* also where it failed, not to be tried at every call */
     }
 }
+
 #else
+
+#ifndef _WIN32
+typedef int pool_thread;
 typedef int pool_processors;
-static void get_processors(pool_processors *p) { *p = 0; }
-static void use_processors(const pool_processors *callers, pool_processors *mine)
-{
-    *mine = *callers;
-}
 #endif
+static pool_thread this_thread(void) { return 0; }
+static void get_processors(pool_processors *p) { *p = 0; }
+static void leave_out_this(pool_processors *p) { (void)p; }
+static void place(pool_thread thread, const pool_processors *wanted,
+                  pool_processors *now)
+{
+    (void)thread;
+    *now = *wanted;
+}
 
 #endif
 
@@ -227,18 +248,29 @@ typedef struct Job {
     void *argument;
     struct Job *next;          /* of the open ones */
     int n_slots;               /* the caller has slot 0 */
-    int n_entered;             /* helpers, under the lock */
+    int n_called, n_entered;   /* helpers, under the lock */
     volatile uint64_t inside;  /* helpers, written under the lock */
-    pool_processors processors;
+    pool_processors callers;   /* where the caller may run, */
+    pool_processors others;    /* and but for where it was at the start */
     Run runs[1];               /* (n_slots,) */
 } Job;
 
-typedef struct {
+typedef struct Helper {
+    struct Pool *pool;
+    struct Helper *next;       /* of all; the rest is under the lock */
+    pool_condition woken;
+    int sleeping;
+    Job *job;                  /* that it is inside of */
+    pool_thread thread;        /* 0 before it has begun */
+    pool_processors processors;
+} Helper;
+
+typedef struct Pool {
     pool_lock lock;
-    pool_condition posted;     /* for helpers: a job is open */
-    pool_condition left;       /* for callers: a helper has left a job */
+    pool_condition left;       /* a helper has left a job */
     int64_t process;
-    int n_helpers, n_sleeping; /* under the lock */
+    Helper *helpers;           /* under the lock */
+    int n_helpers;
     Job *jobs;                 /* the open ones, under the lock */
     volatile uint64_t n_posted;
 } Pool;
@@ -276,15 +308,22 @@ static int take_run(Job *job, int slot)
     }
 }
 
-static void work_on(Job *job, int slot)
+/* Returns how long a look at the clock may be put off: what one piece took. */
+static int64_t work_on(Job *job, int slot)
 {
     volatile uint64_t *own = &job->runs[slot].pieces;
+    const int64_t start = nanoseconds();
+    int64_t n = 0, each;
     do {
         uint64_t run;
         while (length_of(run = load_word(own)))
-            if (swap_word(own, run, run + ((uint64_t)1 << 32)))
+            if (swap_word(own, run, run + ((uint64_t)1 << 32))) {
                 job->work(job->argument, (ptrdiff_t)(run >> 32), slot);
+                ++n;
+            }
     } while (take_run(job, slot));
+    each = n ? (nanoseconds() - start) / n : 0;
+    return each < POOL_SPIN ? each : POOL_SPIN;
 }
 
 /* An open job that has room and work for one more. Under the lock. */
@@ -300,36 +339,61 @@ static Job *find_job(Pool *pool)
     return NULL;
 }
 
+/* Wake some of those who sleep, if the job has room for them. Under the lock. */
+static void call_helpers(Pool *pool, Job *job)
+{
+    Helper *helper;
+    int calls = 0;
+    for (helper = pool->helpers; helper; helper = helper->next) {
+        if (calls == POOL_CALLS || job->n_called == job->n_slots - 1)
+            return;
+        if (helper->sleeping) {
+            helper->sleeping = 0;
+            place(helper->thread, &job->others, &helper->processors);
+            wake(&helper->woken);
+            ++job->n_called;
+            ++calls;
+        }
+    }
+}
+
+/* All that a helper does: it never returns. */
 static void pool_helper(void *argument)
 {
-    Pool *pool = argument;
-    pool_processors processors;
-    get_processors(&processors);
+    Helper *self = argument;
+    Pool *pool = self->pool;
+    int64_t patience = 0;
     lock(&pool->lock);
+    self->thread = this_thread();
+    get_processors(&self->processors);
     for (;;) {
         Job *job = find_job(pool);
         if (job) {
             const int slot = ++job->n_entered;
+            self->job = job;
+            place(self->thread, &job->others, &self->processors);
+            call_helpers(pool, job);
             store_word(&job->inside, load_word(&job->inside) + 1);
             unlock(&pool->lock);
-            use_processors(&job->processors, &processors);
-            work_on(job, slot);
+            patience = work_on(job, slot);
             lock(&pool->lock);
+            self->job = NULL;
             store_word(&job->inside, load_word(&job->inside) - 1);
-            wake_all(&pool->left);
+            wake(&pool->left);
             /* Once the lock is open, the job may be gone. */
         } else {
             const uint64_t seen = load_word(&pool->n_posted);
-            const int64_t end = nanoseconds() + POOL_SPIN;
+            const int64_t end = nanoseconds() + patience;
             unlock(&pool->lock);
             while (load_word(&pool->n_posted) == seen && nanoseconds() < end)
                 POOL_RELAX();
             lock(&pool->lock);
             if (load_word(&pool->n_posted) == seen) {
-                ++pool->n_sleeping;
-                sleep_on(&pool->posted, &pool->lock);
-                --pool->n_sleeping;
+                self->sleeping = 1;
+                while (self->sleeping)
+                    sleep_on(&self->woken, &pool->lock);
             }
+            patience = 0;
         }
     }
 }
@@ -347,7 +411,6 @@ static Pool *get_pool(void)
             return NULL;
 #ifndef _WIN32 /* there, zeros are an open lock */
         pthread_mutex_init(&made->lock, NULL);
-        pthread_cond_init(&made->posted, NULL);
         pthread_cond_init(&made->left, NULL);
 #endif
         made->process = process_id();
@@ -357,35 +420,58 @@ static Pool *get_pool(void)
     }
 }
 
+/* Start one more helper, if that can be done. Under the lock. */
+static int add_helper(Pool *pool)
+{
+    Helper *helper = calloc(1, sizeof *helper);
+    if (!helper)
+        return 0;
+    helper->pool = pool;
+#ifndef _WIN32
+    pthread_cond_init(&helper->woken, NULL);
+#endif
+    if (!start_thread(helper)) {
+        free(helper);
+        return 0;
+    }
+    helper->next = pool->helpers;
+    pool->helpers = helper;
+    ++pool->n_helpers;
+    return 1;
+}
+
 static void post(Pool *pool, Job *job)
 {
-    int i;
     lock(&pool->lock);
-    while (pool->n_helpers < job->n_slots - 1 && start_thread(pool))
-        ++pool->n_helpers;
+    while (pool->n_helpers < job->n_slots - 1 && add_helper(pool))
+        ;
     job->next = pool->jobs;
     pool->jobs = job;
     store_word(&pool->n_posted, load_word(&pool->n_posted) + 1);
-    for (i = 1; i < job->n_slots && i <= pool->n_sleeping; ++i)
-        wake_one(&pool->posted);
+    call_helpers(pool, job);
     unlock(&pool->lock);
 }
 
-static void close_job(Pool *pool, Job *job)
+static void close_job(Pool *pool, Job *job, int64_t patience)
 {
     Job **link;
+    Helper *helper;
     int64_t end;
     lock(&pool->lock);
     for (link = &pool->jobs; *link != job;)
         link = &(*link)->next;
     *link = job->next;
     unlock(&pool->lock);
-    end = nanoseconds() + POOL_SPIN;
+    end = nanoseconds() + patience;
     while (load_word(&job->inside) && nanoseconds() < end) {
         POOL_RELAX();
         work_on(job, 0); /* a run that was on its way from one slot to another */
     }
     lock(&pool->lock);
+    if (load_word(&job->inside))
+        for (helper = pool->helpers; helper; helper = helper->next)
+            if (helper->job == job)
+                place(helper->thread, &job->callers, &helper->processors);
     while (load_word(&job->inside))
         sleep_on(&pool->left, &pool->lock);
     unlock(&pool->lock);
@@ -411,10 +497,11 @@ static void pool_run(pool_work work, void *argument, ptrdiff_t n_pieces, int n_t
     job->argument = argument;
     job->n_slots = n_threads;
     job->runs[0].pieces = (uint64_t)n_pieces;
-    get_processors(&job->processors);
+    get_processors(&job->callers);
+    job->others = job->callers;
+    leave_out_this(&job->others);
     post(pool, job);
-    work_on(job, 0);
-    close_job(pool, job);
+    close_job(pool, job, work_on(job, 0));
     free(job);
 }
 
