@@ -1,4 +1,4 @@
-# One word each: make demo, make test, make test-all, make lint, make bench.
+# One word each: make demo, quick, test, test-all, lint, bench, kernels.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -21,6 +21,9 @@ $(VENV)/test: $(SOURCES)
 $(VENV)/heavy: $(SOURCES)
 	$(call install,--group test --group heavy)
 
+$(VENV)/build:
+	$(call install,--group build)
+
 $(VENV)/lint: $(SOURCES)
 	$(call install,--group test --group lint)
 
@@ -29,6 +32,15 @@ $(VENV)/bench: $(SOURCES)
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo.py
+
+# Of every test a few cases, none in a process of its own: within a minute.
+quick: $(VENV)/test
+	$(BIN)/pytest -q -m "not heavy" --quick
+
+# make kernels KERNELS=_v4 builds that module alone, in place.
+KERNELS ?= _base _v3 _v4
+kernels: $(VENV)/build
+	FASTLOGLOSS_KERNELS="$(KERNELS)" $(BIN)/python setup.py build_ext --inplace
 
 test: $(VENV)/test
 	$(BIN)/pytest -m "not heavy"
@@ -50,4 +62,4 @@ bench: $(VENV)/bench
 clean:
 	rm -rf $(VENV) build dist *.egg-info fastlogloss/_kernels/*.c fastlogloss/_kernels/*.so
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo quick test test-all lint bench kernels clean

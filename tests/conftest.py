@@ -35,6 +35,17 @@ COMPARED_RELEASE = (1, 9)
 OLDER = tuple(map(int, sklearn.__version__.split(".")[:2])) < COMPARED_RELEASE
 
 
+CASES_OF_QUICK = 2
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help=f"of every test {CASES_OF_QUICK} cases, none in a process of its own",
+    )
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "heavy: needs packages of the group heavy")
     config.addinivalue_line("markers", "compares: with scikit-learn from 1.9 on")
@@ -58,6 +69,26 @@ def pytest_collection_modifyitems(config, items):
         ]
         config.hook.pytest_deselected(items=compares)
         items[:] = [item for item in items if item not in set(compares)]
+
+    if config.option.quick:
+        chosen = quick_cases(items)
+        config.hook.pytest_deselected(items=[i for i in items if i not in chosen])
+        items[:] = [item for item in items if item in chosen]
+
+
+def quick_cases(items):
+    """Of the cases of every test the first, the last and those evenly between."""
+    cases = {}
+    for item in items:
+        if "run_python" not in item.fixturenames:
+            cases.setdefault((item.path, item.cls, item.originalname), []).append(item)
+    chosen = set()
+    for found in cases.values():
+        last = len(found) - 1
+        chosen |= {
+            found[i * last // (CASES_OF_QUICK - 1)] for i in range(CASES_OF_QUICK)
+        }
+    return chosen
 
 
 def required_variants():
