@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-BEGIN, END = "<!-- table -->\n", "<!-- end of table -->"
+CASES = "<!-- table -->\n", "<!-- end of table -->"
+THREADS = "<!-- threads -->\n", "<!-- end of threads -->"
+CONTENTION = "Threads beside others"
 
 
 def tables(report):
@@ -15,15 +17,26 @@ def tables(report):
     return "\n\n".join(f"**{title}**\n\n{table}" for title, table in found)
 
 
+def threads(report):
+    """The note and the table of calls beside other processes."""
+    return report.split(f"## {CONTENTION}\n\n", 1)[1].split("\n\n## ", 1)[0].strip()
+
+
+def replaced(text, marks, body):
+    """The text with another body between two marks."""
+    begin, end = marks
+    head, rest = text.split(begin, 1)
+    return head + begin + f"\n{body}\n\n" + end + rest.split(end, 1)[-1]
+
+
 def main():
     report = (ROOT / "bench/results/benchmark.md").read_text("utf-8")
     machine = report.splitlines()[2]
     readme = ROOT / "README.md"
     text = readme.read_text("utf-8")
-    head, rest = text.split(BEGIN, 1)
-    tail = rest.split(END, 1)[-1]
-    body = f"\n{machine}\n\n{tables(report)}\n\n"
-    readme.write_text(head + BEGIN + body + END + tail, "utf-8")
+    text = replaced(text, CASES, f"{machine}\n\n{tables(report)}")
+    text = replaced(text, THREADS, threads(report))
+    readme.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":
