@@ -12,10 +12,12 @@ __all__ = [
     "lightgbm_objective",
     "lightgbm_sklearn_metric",
     "lightgbm_sklearn_objective",
+    "lightgbm_sklearn_proba_metric",
     "xgboost_metric",
     "xgboost_objective",
     "xgboost_sklearn_metric",
     "xgboost_sklearn_objective",
+    "xgboost_sklearn_proba_metric",
 ]
 
 _Floats = npt.NDArray[np.floating[Any]]
@@ -39,6 +41,11 @@ def xgboost_sklearn_metric(
     y_score: npt.ArrayLike,
     sample_weight: npt.ArrayLike | None = None,
 ) -> float: ...
+def xgboost_sklearn_proba_metric(
+    y_true: npt.ArrayLike,
+    y_proba: npt.ArrayLike,
+    sample_weight: npt.ArrayLike | None = None,
+) -> float: ...
 def lightgbm_objective(preds: _Floats, train_data: Any) -> tuple[_Floats, _Floats]: ...
 def lightgbm_metric(
     preds: _Floats, eval_data: Any, *, from_logits: bool = True
@@ -47,6 +54,9 @@ def lightgbm_sklearn_objective(
     y_true: npt.ArrayLike, y_pred: _Floats, weight: npt.ArrayLike | None
 ) -> tuple[_Floats, _Floats]: ...
 def lightgbm_sklearn_metric(
+    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, weight: npt.ArrayLike | None
+) -> tuple[str, float, bool]: ...
+def lightgbm_sklearn_proba_metric(
     y_true: npt.ArrayLike, y_pred: npt.ArrayLike, weight: npt.ArrayLike | None
 ) -> tuple[str, float, bool]: ...
 
