@@ -794,6 +794,24 @@ class TestSoftLabelsOfCatBoost:
         with pytest.raises(catboost.CatBoostError, match="eval_metric=CatBoostMetric"):
             self.fit(X, (y > 0.5) / 2, **options)
 
+    @pytest.mark.parametrize("threads", [1, 2, 8])
+    def test_refused_in_large_pools_that_were_in_order(self, threads):
+        # Ranges of thousands of zeros, which are labels and probabilities alike.
+        X = np.arange(30_000.0)[:, np.newaxis]
+        y = (X[:, 0] > 20_000) / 2
+        pool = catboost.Pool(X, y)
+        params = {
+            "loss_function": CatBoostObjective(),
+            "iterations": 2,
+            "thread_count": threads,
+            "has_time": True,
+            "allow_writing_files": False,
+            "verbose": False,
+        }
+        catboost.CatBoost({**params, "eval_metric": CatBoostMetric()}).fit(pool)
+        with pytest.raises(catboost.CatBoostError, match=r"such as 0\.5"):
+            catboost.CatBoost({**params, "eval_metric": "Logloss"}).fit(pool)
+
     def test_refused_in_cross_validation(self, problem):
         X, y = problem
         params = {
@@ -1099,7 +1117,10 @@ class TestProbabilitiesForRawScores:
             own = {"objective": "binary:logistic", "eta": 0.05, "nthread": 1}
             two = {**own, "objective": "multi:softprob", "num_class": 2}
             base = {**own, "base_score": sigmoid(initial_score(y))}
-            for params in (own, two, base):
+            # A start of weighted rows, and sets to evaluate without weights.
+            w = np.where(y == 1, 5.0, 1.0)
+            weighted = {**own, "base_score": sigmoid(initial_score(y, w))}
+            for params in (own, two, base, weighted):
                 xgboost.train(
                     params,
                     data,

@@ -88,9 +88,9 @@ were set again, to save 1 of 4 ms with 10^6 rows, where one tree takes 130.
 import functools
 import math
 import sys
-import threading
 import warnings
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -399,8 +399,9 @@ def xgboost_sklearn_metric(y_true, y_score, sample_weight=None):
     >>> round(xgboost_sklearn_metric([0, 1], [-1.0, 1.0]), 6)
     0.313262
     """
-    _warn_of_probabilities(y_true, y_score)
-    return _loss(y_true, y_score, sample_weight, from_logits=True)
+    loss = _loss(y_true, y_score, sample_weight, from_logits=True)
+    _warn_of_probabilities(y_true, y_score, sample_weight)
+    return loss
 
 
 def xgboost_sklearn_proba_metric(y_true, y_proba, sample_weight=None):
@@ -581,6 +582,13 @@ def lightgbm_sklearn_objective(y_true, y_pred, weight):
     ValueError
         If labels, weights or scores are not as above.
 
+    Notes
+    -----
+    `predict_proba` of ``LGBMClassifier``, too, returns raw scores then, as a vector of
+    two classes, and warns of it: no scorer of probabilities can read them. Score them
+    by hand, or by :data:`fastlogloss.neg_log_loss_logits_scorer` if they started from
+    zero.
+
     Examples
     --------
     >>> import numpy as np
@@ -643,8 +651,8 @@ def lightgbm_sklearn_metric(y_true, y_pred, weight):
     >>> name, round(loss, 6), is_higher_better
     ('log_loss', 0.313262, False)
     """
-    _warn_of_probabilities(y_true, y_pred)
     loss = _loss(y_true, y_pred, weight, nothing=math.nan, from_logits=True)
+    _warn_of_probabilities(y_true, y_pred, weight)
     return _NAME, loss, False
 
 
@@ -1011,7 +1019,7 @@ def _explain_probability(scores):
         ) from None
 
 
-def _warn_of_probabilities(y, scores):
+def _warn_of_probabilities(y, scores, weights):
     """Warn if `scores`, which should be raw, are probabilities."""
     y, scores = np.asarray(y), np.asarray(scores)
     # All in [0, 1] says little: raw scores of the first rounds often are.
@@ -1020,7 +1028,7 @@ def _warn_of_probabilities(y, scores):
     if scores.min() == scores.max():
         return
     if _n_columns(scores) == 1:
-        found = _fit_as_probabilities(y, scores.reshape(len(scores)))
+        found = _fit_as_probabilities(y, scores.reshape(len(scores)), weights)
     else:  # of two columns, raw scores that start from 0.5 sum to one as well
         sums = scores.sum(axis=1)
         found = scores.shape[1] > 2 and np.abs(sums - 1).max() < 1e-5
@@ -1035,27 +1043,32 @@ def _warn_of_probabilities(y, scores):
         )
 
 
-def _fit_as_probabilities(y, scores):
-    """Whether scores in [0, 1] fit labels of both classes, and would not as logits.
+def _fit_as_probabilities(y, p, weights):
+    """Whether scores `p` in [0, 1] fit labels of both classes, and would not as logits.
 
-    Training may not have come to its end, but each start rules something out:
+    - As probabilities, their mean is that of the labels, within 4 standard errors.
+    - As logits it is not, if training started from `initial_score`; or else they span
+      all of [0, 1], which raw scores would have left.
+    - If it started from zero, a score that is not negative says class 1, also before
+      training has come to its end. So rows below 0.5 are of class 0, such that it is
+      1000 times as likely with probabilities.
 
-    - From zero, a score that is not negative says class 1. So rows below 0.5 must be
-      of class 0, such that it is 1000 times as likely with probabilities.
-    - From `initial_score`, the mean of the probabilities of logits is that of the
-      labels. So it must be more than 4 standard errors off, or else the scores must
-      span all of [0, 1], which raw ones would have left.
+    What is left are first rounds that start elsewhere, where all of this is chance.
     """
-    if y.min() != 0 or y.max() != 1:
+    if y.shape != p.shape or y.min() != 0 or y.max() != 1:
         return False
-    scores = scores.astype(np.float64)
-    as_logits = 1 / (1 + np.exp(-scores))
-    error = math.sqrt((as_logits * (1 - as_logits)).sum())
-    off = abs((y - as_logits).sum()) > 4 * error
-    if not off and not (scores.min() < 0.005 and scores.max() > 0.995):
+    p = p.astype(np.float64)
+    q = 1 / (1 + np.exp(-p))
+
+    def same_mean(of):
+        apart = (y - of) if weights is None else (y - of) * weights
+        return abs(apart.sum()) <= 4 * math.sqrt((apart * apart).sum())
+
+    spans = p.min() < 0.005 and p.max() > 0.995
+    if not same_mean(p) or (same_mean(q) and not spans):
         return False
-    low = scores < 0.5
-    y, p, q = y[low], np.maximum(scores[low], _LEAST_SHARE), as_logits[low]
+    low = p < 0.5
+    y, p, q = y[low], np.maximum(p[low], _LEAST_SHARE), q[low]
     gain = y * np.log(p / q) + (1 - y) * np.log((1 - p) / (1 - q))
     return gain.sum() > math.log(1000)
 
@@ -1090,18 +1103,16 @@ def _takes_residuals(xgboost):
             "min_child_weight": 0.0,
             "nthread": 1,
         }
-        margins.append(xgboost.train(params, data, 1).predict(data, output_margin=True))
+        return xgboost.train(params, data, 1).predict(data, output_margin=True)
 
     # In a thread of its own, since XGBoost ties workers that train together to theirs.
-    margins = []
-    thread = threading.Thread(target=grow)
-    thread.start()
-    thread.join()
-    # 2/3 over the hessian of the true class: 2/3 itself, or 4/9.
-    return bool(margins[0][0, 0] < 1.25)
+    with ThreadPoolExecutor(1) as pool:
+        margins = pool.submit(grow).result()
+    # Of the true class: 2/3 over the hessian, which is 4/9, or 2/3 itself.
+    return bool(margins[0, 0] < 1.25)
 
 
-_CODED = weakref.WeakValueDictionary()  # pools whose labels are codes, by their id
+_CODED = weakref.WeakValueDictionary()  # pools of labels, not probabilities, by id
 
 
 def _refuse_rounded(targets):
@@ -1111,25 +1122,24 @@ def _refuse_rounded(targets):
     variable of CatBoost's function in Python that trains, which calls in one of the
     threads.
     """
-    values = np.unique(targets)
-    if not np.isin(values, (0, 1)).all():
-        return
     frame = sys._getframe(1)
     while frame and not str(frame.f_globals.get("__name__")).startswith("catboost."):
         frame = frame.f_back
-    variables = dict(frame.f_locals) if frame else {}
-    params = variables.get("params")
-    if isinstance(params, dict) and params.get("target_border") is not None:
-        return  # that is what was asked for
-    for pool in variables.values():
+    variables = frame.f_locals if frame else {}
+    for pool in list(variables.values()):
         if not hasattr(pool, "get_label") or _CODED.get(id(pool)) is pool:
             continue
+        if not ((targets == 0) | (targets == 1)).all():
+            return
+        params = variables.get("params")
+        if isinstance(params, dict) and params.get("target_border") is not None:
+            return  # that is what was asked for
         labels = np.asarray(pool.get_label())
-        if labels.dtype.kind == "f" and _in_unit(labels):
-            if not all((labels == value).any() for value in values):
-                raise ValueError(
-                    f"labels are probabilities, such as {labels[labels % 1 > 0][0]}, "
-                    "but CatBoost has made classes of them, as it does beside a metric "
-                    "of classification: take eval_metric=CatBoostMetric()"
-                )
-        _CODED[id(pool)] = pool
+        if labels.dtype.kind != "f" or not _in_unit(labels) or not (labels % 1).any():
+            _CODED[id(pool)] = pool
+        elif not all((labels == c).any() for c in (0, 1) if (targets == c).any()):
+            raise ValueError(
+                f"labels are probabilities, such as {labels[labels % 1 > 0][0]}, but "
+                "CatBoost has made classes of them, as it does beside a metric of "
+                "classification: take eval_metric=CatBoostMetric()"
+            )
