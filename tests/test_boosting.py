@@ -787,16 +787,15 @@ class TestSoftLabelsOfCatBoost:
     )
     def test_refused(self, problem, options):
         X, y = problem
-        with pytest.raises(
-            catboost.CatBoostError, match=r"such as 0\.\d75|such as 0\.125"
-        ):
+        with pytest.raises(catboost.CatBoostError, match=r"0\.125 and 0\.875"):
             self.fit(X, y, **options)
         with pytest.raises(catboost.CatBoostError, match="eval_metric=CatBoostMetric"):
             self.fit(X, (y > 0.5) / 2, **options)
 
     @pytest.mark.parametrize("threads", [1, 2, 8])
     def test_refused_in_large_pools_that_were_in_order(self, threads):
-        # Ranges of thousands of zeros, which are labels and probabilities alike.
+        # Ranges of thousands of zeros, which are labels and probabilities alike; and
+        # the thread of the caller may have none of the others.
         X = np.arange(30_000.0)[:, np.newaxis]
         y = (X[:, 0] > 20_000) / 2
         pool = catboost.Pool(X, y)
@@ -809,7 +808,7 @@ class TestSoftLabelsOfCatBoost:
             "verbose": False,
         }
         catboost.CatBoost({**params, "eval_metric": CatBoostMetric()}).fit(pool)
-        with pytest.raises(catboost.CatBoostError, match=r"such as 0\.5"):
+        with pytest.raises(catboost.CatBoostError, match=r"0 and 0\.5,"):
             catboost.CatBoost({**params, "eval_metric": "Logloss"}).fit(pool)
 
     def test_refused_in_cross_validation(self, problem):
@@ -821,15 +820,29 @@ class TestSoftLabelsOfCatBoost:
             "allow_writing_files": False,
             "logging_level": "Silent",
         }
-        with pytest.raises(catboost.CatBoostError, match="probabilities, such as"):
+        with pytest.raises(catboost.CatBoostError, match="labels are probabilities"):
             catboost.cv(catboost.Pool(X, y), params, fold_count=2)
+
+    @pytest.mark.parametrize("as_pool", [False, True])
+    def test_refused_in_a_search(self, problem, as_pool):
+        model = catboost.CatBoost(
+            {
+                "loss_function": CatBoostObjective(),
+                "eval_metric": "Logloss",
+                "iterations": 2,
+                "allow_writing_files": False,
+            }
+        )
+        data = [catboost.Pool(*problem)] if as_pool else problem
+        with pytest.raises(catboost.CatBoostError, match="labels are probabilities"):
+            model.grid_search({"depth": [2]}, *data, verbose=False, refit=False)
 
     def test_refused_by_an_objective_derived_from_ours(self, problem):
         class Derived(CatBoostObjective):
             def calc_ders_range(self, approxes, targets, weights):
                 return super().calc_ders_range(approxes, targets, weights)
 
-        with pytest.raises(catboost.CatBoostError, match="probabilities, such as"):
+        with pytest.raises(catboost.CatBoostError, match="labels are probabilities"):
             self.fit(*problem, loss_function=Derived(), eval_metric="Logloss")
 
     @pytest.mark.parametrize(
@@ -851,10 +864,10 @@ class TestSoftLabelsOfCatBoost:
 
     def test_what_is_asked_for(self, problem):
         X, y = problem
-        rounded = {"eval_metric": "Logloss", "target_border": 0.5}
         expected = self.fit(X, y > 0.5, loss_function="Logloss")
-        found = self.fit(X, y, **rounded)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=CATBOOST_SCORE)
+        for asked in ({"target_border": 0.5}, {"class_names": [0.125, 0.875]}):
+            found = self.fit(X, y, eval_metric="Logloss", **asked)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=CATBOOST_SCORE)
 
 
 class TestClassWeights:

@@ -89,7 +89,6 @@ import functools
 import math
 import sys
 import warnings
-import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -714,8 +713,9 @@ class CatBoostObjective:
     Labels of two classes may be probabilities of class 1 only if no metric is one of
     classification: beside ``eval_metric`` or ``custom_metric`` ``"Logloss"``,
     ``"CrossEntropy"``, ``"Accuracy"`` and the like, CatBoost makes classes of the
-    labels before the objective sees them. `CatBoostMetric` is ``"CrossEntropy"`` for
-    such labels; ``"RMSE"`` and ``"AUC"`` are in order, too.
+    labels before the objective sees them. That is an error, unless it is asked for
+    by ``target_border`` or ``class_names``. `CatBoostMetric` is ``"CrossEntropy"``
+    for such labels; ``"RMSE"`` and ``"AUC"`` are in order, too.
 
     Notes
     -----
@@ -753,8 +753,14 @@ class CatBoostObjective:
     True
     """
 
-    # CatBoost would have numba compile the methods, in vain and with a warning.
-    no_jit = True
+    _soft = None  # labels that may become classes, of the training under way
+
+    @property
+    def no_jit(self):
+        """True: CatBoost would have numba compile the methods, in vain."""
+        # It asks before it trains, in the thread of the caller: the time to look.
+        self._soft = _two_soft_labels()
+        return True
 
     def calc_ders_range(self, approxes, targets, weights):
         """First and second derivatives of minus the loss: CatBoost climbs.
@@ -779,7 +785,15 @@ class CatBoostObjective:
             labels that are probabilities.
         """
         targets, approxes = np.asarray(targets), np.asarray(approxes)
-        _refuse_rounded(targets)
+        if self._soft:
+            made = [c for c in (0, 1) if c not in self._soft and (targets == c).any()]
+            if made:
+                low, high = self._soft
+                raise ValueError(
+                    f"labels are probabilities, {low:.6g} and {high:.6g}, but CatBoost "
+                    "has made classes of them, as it does beside a metric of "
+                    "classification: take eval_metric=CatBoostMetric()"
+                )
         # Weights come last: those of a range of rows, unlike all, may sum to zero.
         derivatives = _derivatives(targets, approxes, parameter="classes_count")
         derivatives = np.negative(np.stack(derivatives, axis=1))
@@ -858,7 +872,7 @@ class CatBoostMetric:
     ['CatBoostMetric', 'MultiClass']
     """
 
-    no_jit = True  # as of CatBoostObjective
+    no_jit = True  # numba would compile the methods in vain
 
     def is_max_optimal(self):
         """Whether higher is better.
@@ -1112,34 +1126,24 @@ def _takes_residuals(xgboost):
     return bool(margins[0, 0] < 1.25)
 
 
-_CODED = weakref.WeakValueDictionary()  # pools of labels, not probabilities, by id
+def _two_soft_labels():
+    """The labels that CatBoost is to train on if they are two that are soft, or None.
 
-
-def _refuse_rounded(targets):
-    """Raise if `targets` are classes that CatBoost has made of probabilities.
-
-    Nothing that CatBoost hands over tells. But the pool has the labels, and is a
-    variable of CatBoost's function in Python that trains, which calls in one of the
-    threads.
+    CatBoost has a metric of classification make classes of them, and nothing that it
+    hands over tells. But the labels are in a variable of its function in Python that
+    trains.
     """
     frame = sys._getframe(1)
     while frame and not str(frame.f_globals.get("__name__")).startswith("catboost."):
         frame = frame.f_back
-    variables = frame.f_locals if frame else {}
-    for pool in list(variables.values()):
-        if not hasattr(pool, "get_label") or _CODED.get(id(pool)) is pool:
-            continue
-        if not ((targets == 0) | (targets == 1)).all():
-            return
-        params = variables.get("params")
-        if isinstance(params, dict) and params.get("target_border") is not None:
-            return  # that is what was asked for
-        labels = np.asarray(pool.get_label())
-        if labels.dtype.kind != "f" or not _in_unit(labels) or not (labels % 1).any():
-            _CODED[id(pool)] = pool
-        elif not all((labels == c).any() for c in (0, 1) if (targets == c).any()):
-            raise ValueError(
-                f"labels are probabilities, such as {labels[labels % 1 > 0][0]}, but "
-                "CatBoost has made classes of them, as it does beside a metric of "
-                "classification: take eval_metric=CatBoostMetric()"
-            )
+    variables = dict(frame.f_locals) if frame else {}
+    params = variables.get("params") or {}
+    if any(params.get(name) is not None for name in ("target_border", "class_names")):
+        return None  # classes are what was asked for
+    holders = [pool for pool in variables.values() if hasattr(pool, "get_label")]
+    for labels in [*(pool.get_label() for pool in holders), variables.get("y")]:
+        labels = np.asarray(labels)
+        if labels.dtype.kind == "f" and _in_unit(labels) and (labels % 1).any():
+            values = np.unique(labels)  # of more, CatBoost makes no two classes
+            return tuple(values) if len(values) == 2 else None
+    return None

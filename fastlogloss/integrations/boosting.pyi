@@ -61,7 +61,8 @@ def lightgbm_sklearn_proba_metric(
 ) -> tuple[str, float, bool]: ...
 
 class CatBoostObjective:
-    no_jit: bool
+    @property
+    def no_jit(self) -> bool: ...
     def calc_ders_range(
         self, approxes: _Floats, targets: npt.ArrayLike, weights: npt.ArrayLike | None
     ) -> npt.NDArray[np.float64]: ...
