@@ -216,10 +216,10 @@ def xgboost_objective(preds, dtrain):
 
     Notes
     -----
-    Which hessian XGBoost has is found by a first tree of one row, in a millisecond.
     Keep ``objective`` in the parameters, too: predictions are probabilities then. Our
     derivatives are exact to float32, those of XGBoost are computed in float32: leaves
     differ by about 1e-6, and trees only from the first split on that two gain alike.
+    Which hessian XGBoost has is found once, by a tree of one row.
 
     Examples
     --------
