@@ -17,14 +17,24 @@ import doctest
 import functools
 import inspect
 import pickle
+import re
+import sys
+import types
+import warnings
 
 import catboost
 import lightgbm
 import numpy as np
 import pytest
 import xgboost
-from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_digits,
+    load_wine,
+    make_classification,
+)
 from sklearn.model_selection import train_test_split
+from sklearn.utils.class_weight import compute_sample_weight
 
 from fastlogloss import log_loss
 from fastlogloss.derivatives import log_loss_gradient_hessian
@@ -37,10 +47,12 @@ from fastlogloss.integrations.boosting import (
     lightgbm_objective,
     lightgbm_sklearn_metric,
     lightgbm_sklearn_objective,
+    lightgbm_sklearn_proba_metric,
     xgboost_metric,
     xgboost_objective,
     xgboost_sklearn_metric,
     xgboost_sklearn_objective,
+    xgboost_sklearn_proba_metric,
 )
 
 pytestmark = pytest.mark.heavy
@@ -369,7 +381,9 @@ class TestXGBoost:
             fit["sample_weight_eval_set"] = [data.w_stop]
         builtin = xgboost.XGBClassifier(**common)
         builtin.fit(data.X, data.y, verbose=False, **fit)
-        beside = xgboost.XGBClassifier(**common, eval_metric=log_loss)
+        beside = xgboost.XGBClassifier(
+            **common, eval_metric=xgboost_sklearn_proba_metric
+        )
         beside.fit(data.X, data.y, verbose=False, **fit)
         ours = xgboost.XGBClassifier(
             **common,
@@ -382,6 +396,10 @@ class TestXGBoost:
             assert model.best_iteration == builtin.best_iteration
             assert model.best_score == pytest.approx(builtin.best_score, rel=1e-5)
             assert "log_loss" in model.evals_result()["validation_0"]
+        own = "logloss" if data.binary else "mlogloss"
+        both = beside.evals_result()["validation_0"]
+        # XGBoost keeps six decimals of ours.
+        np.testing.assert_allclose(both["log_loss"], both[own], rtol=1e-6, atol=1e-6)
 
     def test_soft_labels(self, rng):
         data = Data(load_breast_cancer, True)
@@ -523,6 +541,13 @@ class TestLightGBM:
             )
 
         builtin = fit(lightgbm.LGBMClassifier(**common))
+        beside = fit(
+            lightgbm.LGBMClassifier(**common), eval_metric=lightgbm_sklearn_proba_metric
+        )
+        assert beside.best_iteration_ == builtin.best_iteration_
+        both = beside.evals_result_["valid_0"]
+        own = "binary_logloss" if data.binary else "multi_logloss"
+        np.testing.assert_allclose(both["log_loss"], both[own], rtol=1e-13)
         ours = fit(
             lightgbm.LGBMClassifier(
                 **common, objective=lightgbm_sklearn_objective, metric="None"
@@ -707,6 +732,472 @@ class TestCatBoost:
         assert metric.get_final_error(0.0, 0.0) == 0.0
 
 
+class TestSoftLabelsOfCatBoost:
+    """Beside a metric of classification CatBoost makes classes of two such labels."""
+
+    @pytest.fixture
+    def problem(self):
+        X, y = make_classification(300, 5, random_state=0)
+        return X, y * 0.75 + 0.125
+
+    @staticmethod
+    def fit(X, y, weight=None, **others):
+        params = {
+            "loss_function": CatBoostObjective(),
+            "iterations": 3,
+            "learning_rate": 0.1,
+            "thread_count": 1,
+            "leaf_estimation_method": "Newton",
+            "leaf_estimation_iterations": 1,
+            "leaf_estimation_backtracking": "No",
+            "bootstrap_type": "No",
+            "boosting_type": "Plain",
+            "boost_from_average": False,
+            "allow_writing_files": False,
+            "verbose": False,
+            **others,
+        }
+        model = catboost.CatBoost(params)
+        return model.fit(catboost.Pool(X, y, weight=weight)).predict(X)
+
+    @pytest.mark.parametrize("metric", [CatBoostMetric(), "RMSE", "MAE", "AUC"])
+    @pytest.mark.parametrize("n_values", [2, 3, 300])
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_right(self, problem, metric, n_values, weighted, rng):
+        X, y = problem
+        if n_values == 3:
+            y[::2] = np.round(y[::2])  # labels of 0 and 1 among them
+        elif n_values == 300:
+            y = rng.random(300)
+        weight = rng.random(300) if weighted else None
+        builtin = self.fit(X, y, weight, loss_function="CrossEntropy")
+        ours = self.fit(X, y, weight, eval_metric=metric)
+        np.testing.assert_allclose(ours, builtin, rtol=0, atol=CATBOOST_SCORE)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"eval_metric": "Logloss"},
+            {"eval_metric": "CrossEntropy"},
+            {"eval_metric": "Accuracy", "thread_count": 2},
+            {"eval_metric": "BrierScore"},
+            {"eval_metric": CatBoostMetric(), "custom_metric": ["Logloss"]},
+            {"eval_metric": "RMSE", "class_weights": [1, 2]},
+        ],
+    )
+    def test_refused(self, problem, options):
+        X, y = problem
+        with pytest.raises(catboost.CatBoostError, match=r"0\.125 and 0\.875"):
+            self.fit(X, y, **options)
+        with pytest.raises(catboost.CatBoostError, match="eval_metric=CatBoostMetric"):
+            self.fit(X, (y > 0.5) / 2, **options)
+
+    @pytest.mark.parametrize("threads", [1, 2, 8])
+    def test_refused_in_large_pools_that_were_in_order(self, threads):
+        # Ranges of thousands of zeros, which are labels and probabilities alike; and
+        # the thread of the caller may have none of the others.
+        X = np.arange(30_000.0)[:, np.newaxis]
+        y = (X[:, 0] > 20_000) / 2
+        pool = catboost.Pool(X, y)
+        params = {
+            "loss_function": CatBoostObjective(),
+            "iterations": 2,
+            "thread_count": threads,
+            "has_time": True,
+            "allow_writing_files": False,
+            "verbose": False,
+        }
+        catboost.CatBoost({**params, "eval_metric": CatBoostMetric()}).fit(pool)
+        with pytest.raises(catboost.CatBoostError, match=r"0 and 0\.5,"):
+            catboost.CatBoost({**params, "eval_metric": "Logloss"}).fit(pool)
+
+    def test_refused_in_cross_validation(self, problem):
+        X, y = problem
+        params = {
+            "loss_function": CatBoostObjective(),
+            "eval_metric": "Logloss",
+            "iterations": 2,
+            "allow_writing_files": False,
+            "logging_level": "Silent",
+        }
+        with pytest.raises(catboost.CatBoostError, match="labels are probabilities"):
+            catboost.cv(catboost.Pool(X, y), params, fold_count=2)
+
+    @pytest.mark.parametrize("as_pool", [False, True])
+    def test_refused_in_a_search(self, problem, as_pool):
+        model = catboost.CatBoost(
+            {
+                "loss_function": CatBoostObjective(),
+                "eval_metric": "Logloss",
+                "iterations": 2,
+                "allow_writing_files": False,
+            }
+        )
+        data = [catboost.Pool(*problem)] if as_pool else problem
+        with pytest.raises(catboost.CatBoostError, match="labels are probabilities"):
+            model.grid_search({"depth": [2]}, *data, verbose=False, refit=False)
+
+    def test_refused_by_an_objective_derived_from_ours(self, problem):
+        class Derived(CatBoostObjective):
+            def calc_ders_range(self, approxes, targets, weights):
+                return super().calc_ders_range(approxes, targets, weights)
+
+        with pytest.raises(catboost.CatBoostError, match="labels are probabilities"):
+            self.fit(*problem, loss_function=Derived(), eval_metric="Logloss")
+
+    @pytest.mark.parametrize(
+        "recode",
+        [
+            lambda y: y.astype(float),
+            lambda y: y + 1,
+            lambda y: 2 * y - 1,
+            lambda y: y == 1,
+            lambda y: np.where(y == 1, "yes", "no"),
+        ],
+    )
+    def test_classes_are_classes(self, problem, recode):
+        X, y = problem
+        y = (y > 0.5).astype(int)
+        expected = self.fit(X, y, loss_function="Logloss")
+        found = self.fit(X, recode(y), eval_metric="Logloss")
+        np.testing.assert_allclose(found, expected, rtol=0, atol=CATBOOST_SCORE)
+
+    def test_what_is_asked_for(self, problem):
+        X, y = problem
+        expected = self.fit(X, y > 0.5, loss_function="Logloss")
+        for asked in ({"target_border": 0.5}, {"class_names": [0.125, 0.875]}):
+            found = self.fit(X, y, eval_metric="Logloss", **asked)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=CATBOOST_SCORE)
+
+
+class TestClassWeights:
+    """Class weights as weights of the rows, from the start of the built-in objective.
+
+    Columns have few values: bins of XGBoost depend on weights if they have many.
+    """
+
+    @pytest.fixture(params=[False, True], ids=["plain", "weighted"])
+    def problem(self, request):
+        X, y = make_classification(400, 5, weights=[0.7], random_state=0)
+        w = np.random.default_rng(0).uniform(0.5, 2, 400) if request.param else None
+        return np.round(X, 1), y, w
+
+    @staticmethod
+    def multiply(w, c):
+        return c if w is None else w * c
+
+    def test_xgboost(self, problem):
+        X, y, w = problem
+        params = {"objective": "binary:logistic", "nthread": 1, "max_depth": 3}
+        data = xgboost.DMatrix(X, y, weight=w)
+        builtin = xgboost.train({**params, "scale_pos_weight": 5}, data, 10)
+        w = self.multiply(w, np.where(y, 5.0, 1.0))
+        start = 4 * np.average(y, weights=w) - 2
+        data = xgboost.DMatrix(X, y, weight=w)
+        params["base_score"] = sigmoid(start)
+        ours = xgboost.train(params, data, 10, obj=xgboost_objective)
+        a = ours.predict(data, output_margin=True)
+        b = builtin.predict(data, output_margin=True)
+        np.testing.assert_allclose(a, b, rtol=0, atol=XGBOOST_MARGIN)
+
+    @pytest.mark.parametrize("option", ["scale_pos_weight", "is_unbalance"])
+    def test_lightgbm(self, problem, option):
+        X, y, w = problem
+        value, c = 5, np.where(y, 5.0, 1.0)
+        if option == "is_unbalance":
+            value, c = True, np.where(y, (y == 0).sum() / y.sum(), 1.0)
+        params = {"num_threads": 1, "deterministic": True, "verbosity": -1}
+        params |= {"num_leaves": 7, "force_row_wise": True}
+        data = lightgbm.Dataset(X, y, weight=w)
+        builtin = lightgbm.train(
+            {**params, "objective": "binary", option: value}, data, 10
+        )
+        start = initial_score(y, w)
+        data = lightgbm.Dataset(
+            X, y, weight=self.multiply(w, c), init_score=np.full(len(y), start)
+        )
+        ours = lightgbm.train({**params, "objective": lightgbm_objective}, data, 10)
+        a, b = start + ours.predict(X), builtin.predict(X, raw_score=True)
+        np.testing.assert_allclose(a, b, rtol=0, atol=LIGHTGBM_SCORE)
+
+    @pytest.mark.parametrize("n_classes", [2, 3])
+    def test_lightgbm_sklearn(self, problem, n_classes):
+        X, y, w = problem
+        y = y if n_classes == 2 else y + (X[:, 0] > 0)
+        common = {"class_weight": "balanced", "n_estimators": 10, "num_leaves": 7}
+        common |= {"n_jobs": 1, "verbosity": -1}
+        builtin = lightgbm.LGBMClassifier(**common).fit(X, y, sample_weight=w)
+        c = compute_sample_weight("balanced", y)
+        start = initial_score(y, self.multiply(w, c)) * np.ones((len(y), 1))
+        start = start[:, 0] if n_classes == 2 else start
+        ours = lightgbm.LGBMClassifier(**common, objective=lightgbm_sklearn_objective)
+        ours.fit(X, y, sample_weight=w, init_score=start)
+        a = start + ours.predict(X, raw_score=True)
+        b = builtin.predict(X, raw_score=True)
+        np.testing.assert_allclose(a, b, rtol=0, atol=LIGHTGBM_SCORE)
+
+    @pytest.mark.parametrize(
+        "option", [{"class_weights": [1, 5]}, {"auto_class_weights": "Balanced"}]
+    )
+    def test_catboost(self, problem, option):
+        X, y, w = problem
+        params = TestCatBoost.params(Data(load_breast_cancer, False), **option)
+        data = catboost.Pool(X, y, weight=w)
+        builtin = catboost.CatBoost({**params, "boost_from_average": True}).fit(data)
+        c = np.array(builtin.get_all_params()["class_weights"])[y]
+        start = initial_score(y, self.multiply(w, c))
+        data.set_baseline(np.full((len(y), 1), start))
+        params["loss_function"] = CatBoostObjective()
+        ours = catboost.CatBoost(params).fit(data)  # class weights reach it
+        a, b = start + ours.predict(X), builtin.predict(X)
+        np.testing.assert_allclose(a, b, rtol=0, atol=CATBOOST_FROM_AVERAGE)
+
+
+def evaluated(library, data, stop, weight=None, *, n_classes, flag=False, **others):
+    """Losses of three rounds: those of the library and ours."""
+    result = {}
+    (X, y), (X_stop, y_stop) = data, stop
+    if library == "xgboost":
+        params = {"objective": "binary:logistic", "nthread": 1, **others}
+        if n_classes > 2:
+            params |= {"objective": "multi:softprob", "num_class": n_classes}
+        xgboost.train(
+            params,
+            xgboost.DMatrix(X, y),
+            3,
+            evals=[(xgboost.DMatrix(X_stop, y_stop, weight=weight), "stop")],
+            custom_metric=functools.partial(xgboost_metric, from_logits=flag),
+            evals_result=result,
+            verbose_eval=False,
+        )
+    else:
+        params = {"objective": "binary", "num_threads": 1, "verbosity": -1, **others}
+        if n_classes > 2:
+            params |= {"objective": "multiclass", "num_class": n_classes}
+        train = lightgbm.Dataset(X, y)
+        lightgbm.train(
+            params,
+            train,
+            3,
+            valid_sets=[train.create_valid(X_stop, y_stop, weight=weight)],
+            valid_names=["stop"],
+            feval=functools.partial(lightgbm_metric, from_logits=flag),
+            callbacks=[lightgbm.record_evaluation(result)],
+        )
+    ours = result["stop"].pop("log_loss")
+    (theirs,) = result["stop"].values()
+    return theirs, ours
+
+
+class TestValidationSets:
+    """Beside built-in objectives, whatever the validation set holds."""
+
+    @pytest.fixture(params=[2, 3], ids=["binary", "three"])
+    def problem(self, request):
+        K = request.param
+        X, y = make_classification(
+            200, 5, n_informative=4, n_redundant=0, n_classes=K, random_state=0
+        )
+        return X, y, K
+
+    @pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+    @pytest.mark.parametrize("rows", ["one class", "one row", "two classes"])
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_some_class_is_missing(self, problem, library, rows, weighted, rng):
+        X, y, K = problem
+        kept = {"one class": y == K - 1, "two classes": y < 2, "one row": np.arange(1)}
+        stop = X[kept[rows]], y[kept[rows]]
+        weight = rng.integers(3, size=len(stop[1])) + (rows == "one row")
+        theirs, ours = evaluated(
+            library, (X, y), stop, weight if weighted else None, n_classes=K
+        )
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
+
+    def test_nothing_to_take_the_mean_of(self, problem):
+        X, y, K = problem
+        zero = np.zeros(len(y))
+        _, ours = evaluated("xgboost", (X, y), (X, y), zero, n_classes=K)
+        assert ours == [0.0] * 3
+        theirs, ours = evaluated("lightgbm", (X, y), (X, y), zero, n_classes=K)
+        assert np.isnan(ours).all()
+        assert np.isnan(theirs).all()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*Empty dataset")
+            _, ours = evaluated("xgboost", (X, y), (X[:0], y[:0]), n_classes=K)
+        assert ours == [0.0] * 3
+
+    @pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+    def test_clipped_as_theirs(self, problem, library):
+        # All that is learned is wrong of the rows to stop by, after a step too far.
+        X, y, K = problem
+        X = np.repeat(y, 2).reshape(-1, 2).astype(float)
+        stop = X, (y + 1) % K
+        rate = {"learning_rate": 100.0}
+        theirs, ours = evaluated(library, (X, y), stop, n_classes=K, **rate)
+        assert theirs[0] > 30
+        # 1 - 1e-16 is 1 - 1.1e-16 in float64.
+        np.testing.assert_allclose(ours, theirs, rtol=3e-3)
+
+    def test_sklearn(self, problem):
+        X, y, K = problem
+        X_stop, y_stop = X[y < K - 1], y[y < K - 1]
+        w = np.linspace(0, 2, len(y_stop))
+        model = xgboost.XGBClassifier(
+            n_estimators=3, eval_metric=xgboost_sklearn_proba_metric, n_jobs=1
+        )
+        model.fit(
+            X,
+            y,
+            eval_set=[(X_stop, y_stop)],
+            sample_weight_eval_set=[w],
+            verbose=False,
+        )
+        found = model.evals_result()["validation_0"]
+        own = "logloss" if K == 2 else "mlogloss"
+        np.testing.assert_allclose(found["log_loss"], found[own], atol=1e-6)
+        model = lightgbm.LGBMClassifier(n_estimators=3, n_jobs=1, verbosity=-1)
+        model.fit(
+            X,
+            y,
+            eval_X=X_stop,
+            eval_y=y_stop,
+            eval_sample_weight=[w],
+            eval_metric=lightgbm_sklearn_proba_metric,
+        )
+        found = model.evals_result_["valid_0"]
+        own = "binary_logloss" if K == 2 else "multi_logloss"
+        np.testing.assert_allclose(found["log_loss"], found[own], rtol=1e-13)
+
+    def test_early_stopping_by_name(self, problem):
+        X, y, _ = problem
+        stopping = xgboost.callback.EarlyStopping(rounds=2, metric_name="log_loss")
+        model = xgboost.XGBClassifier(
+            n_estimators=60,
+            eval_metric=xgboost_sklearn_proba_metric,
+            callbacks=[stopping],
+        )
+        model.fit(X[::2], y[::2], eval_set=[(X[1::2], y[1::2])], verbose=False)
+        losses = model.evals_result()["validation_0"]["log_loss"]
+        assert len(losses) < 60
+        assert model.best_score == min(losses)
+
+    def test_rows_that_count_for_nothing(self):
+        scores, y = np.zeros((2, 3), np.float32), np.zeros(2)
+        gradient, hessian = xgboost_sklearn_objective(y, scores, np.zeros(2))
+        np.testing.assert_array_equal(gradient, 0)
+        np.testing.assert_array_equal(hessian, np.float32(1e-16))
+        for derivative in lightgbm_sklearn_objective(y, scores, np.zeros(2)):
+            np.testing.assert_array_equal(derivative, 0)
+
+
+class TestProbabilitiesForRawScores:
+    MESSAGE = "The scores are probabilities.*from_logits=False.*sklearn_proba_metric"
+
+    @pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+    @pytest.mark.parametrize("n_classes", [2, 3])
+    def test_warns(self, library, n_classes):
+        X, y = make_classification(
+            600, 5, n_informative=4, n_redundant=0, n_classes=n_classes, random_state=0
+        )
+        problem = (X, y), (X, y)
+        with warnings.catch_warnings(record=True) as record:
+            warnings.simplefilter("default")
+            evaluated(library, *problem, n_classes=n_classes, flag=True, eta=0.3)
+        (found,) = record  # of three rounds
+        assert re.match(self.MESSAGE, str(found.message))
+        assert library in found.filename
+
+    @pytest.mark.parametrize(
+        "metric", [xgboost_sklearn_metric, lightgbm_sklearn_metric]
+    )
+    @pytest.mark.parametrize("share", [0.02, 0.5, 0.63, 0.9])
+    @pytest.mark.parametrize("column", [False, True])
+    def test_sklearn_warns(self, metric, share, column, rng):
+        start = np.log(share / (1 - share))
+        p = sigmoid(start + rng.normal(0, 3, 3000)).astype(np.float32)
+        y = (rng.random(3000) < p).astype(np.float32)
+        with pytest.warns(UserWarning, match=self.MESSAGE):
+            metric(y, p[:, np.newaxis] if column else p, None)
+
+    def test_first_rounds_do_not_warn(self):
+        # Raw scores in [0, 1]: pytest makes errors of warnings.
+        for share in (0.1, 0.4, 0.6, 0.9):
+            X, y = make_classification(
+                600, 5, weights=[1 - share], class_sep=2, random_state=0
+            )
+            data = xgboost.DMatrix(X, y)
+            sets = [(data, "a"), (xgboost.DMatrix(X[y == 0], y[y == 0]), "b")]
+            own = {"objective": "binary:logistic", "eta": 0.05, "nthread": 1}
+            two = {**own, "objective": "multi:softprob", "num_class": 2}
+            base = {**own, "base_score": sigmoid(initial_score(y))}
+            # A start of weighted rows, and sets to evaluate without weights.
+            w = np.where(y == 1, 5.0, 1.0)
+            weighted = {**own, "base_score": sigmoid(initial_score(y, w))}
+            for params in (own, two, base, weighted):
+                xgboost.train(
+                    params,
+                    data,
+                    15,
+                    obj=xgboost_objective,
+                    custom_metric=xgboost_metric,
+                    evals=sets,
+                    verbose_eval=False,
+                )
+
+    @pytest.mark.parametrize(
+        "metric", [xgboost_sklearn_metric, lightgbm_sklearn_metric]
+    )
+    def test_what_may_be_raw_does_not_warn(self, metric, rng):
+        y = rng.integers(2, size=1000)
+        metric(y, np.zeros(1000), None)
+        metric(y, np.full(1000, 0.7), None)
+        metric(y, rng.random(1000), None)  # says nothing of the labels
+        metric(y[:5], np.where(y[:5], 0.9, 0.1), None)  # few
+        metric(np.zeros(1000), rng.random(1000) / 2, None)  # one class
+        p = 0.5 + rng.normal(0, 0.1, 1000)
+        metric(y, np.stack([p, 1 - p], axis=1), None)  # from 0.5, which is XGBoost's
+        metric(y, np.full((1000, 4), 0.25), None)
+        metric(y, rng.random((1000, 3)), None)
+        # Logits that are right: rows are drawn with the probabilities that they say.
+        for _ in range(100):
+            scores = rng.random(1000)
+            metric((rng.random(1000) < sigmoid(scores)).astype(float), scores, None)
+
+
+class TestHessianOfXGBoost:
+    @pytest.mark.parametrize("residuals", [False, True])
+    def test_is_found(self, monkeypatch, residuals, rng):
+        def own(y, scores):
+            p = proba(scores)
+            gradient = p - np.eye(scores.shape[1])[y.astype(int)]
+            return gradient, np.abs(gradient) if residuals else 2 * p * (1 - p)
+
+        def train(params, data, rounds):
+            def objective(scores, data):
+                return own(data.get_label(), scores)
+
+            return xgboost.train(params, data, rounds, obj=objective)
+
+        release = types.SimpleNamespace(DMatrix=xgboost.DMatrix, train=train)
+        release = type("release", (), vars(release))  # cached by its identity
+        monkeypatch.setitem(sys.modules, "xgboost", release)
+        y, scores = rng.integers(3, size=20), rng.normal(size=(20, 3))
+        gradient, hessian = xgboost_sklearn_objective(y, scores)
+        expected = own(y, scores)
+        np.testing.assert_allclose(gradient, expected[0], rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(hessian, expected[1], rtol=1e-12)
+
+    def test_without_xgboost(self, monkeypatch):
+        monkeypatch.delitem(sys.modules, "xgboost")
+        _, hessian = xgboost_sklearn_objective([0], np.zeros((1, 4)))
+        np.testing.assert_allclose(hessian, 2 * 0.25 * 0.75)
+
+    def test_two_classes(self):
+        _, hessian = xgboost_sklearn_objective([0, 1], np.array([-1.0, 3.0]))
+        p = sigmoid(np.array([-1.0, 3.0]))
+        np.testing.assert_allclose(hessian, p * (1 - p))
+
+
 class TestBadInput:
     @pytest.mark.parametrize("target", [3.0, -1.0, 0.5, float("nan")])
     def test_label_of_a_row(self, target):
@@ -719,9 +1210,14 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("y", "shape", "message"),
         [
-            ([0.0, 2.0], (2,), "y_true must be in"),
-            ([0.0, -1.0], (2,), "y_true must be in"),
-            ([0.0, 3.0], (2, 3), r"y_true holds the label .*3\.0.* in row 1"),
+            ([0.0, 2.0], (2,), "must be 0 or 1 .*got 2.0 in row 1.*give num_class$"),
+            ([0.0, -1.0], (2,), "must be 0 or 1 .*got -1.0 in row 1"),
+            ([0.0, np.nan], (2,), "must be 0 or 1 .*got nan in row 1"),
+            ([0.0, 2.0], (2, 1), "must be 0 or 1 .*got 2.0 in row 1"),
+            ([0.0, 3.0], (2, 3), "must be 0 to 2, got 3.0 in row 1; is num_class=3 "),
+            ([0.0, -1.0], (2, 3), "must be 0 to 2, got -1.0 in row 1"),
+            ([0.0, 0.5], (2, 3), "must be 0 to 2, got 0.5 in row 1"),
+            ([0.0, np.nan], (2, 3), "must be 0 to 2, got nan in row 1"),
             ([0.0, 1.0, 1.0], (2,), "3 rows"),
             ([0.0, 1.0, 1.0], (2, 3), "3 rows"),
         ],
@@ -729,6 +1225,71 @@ class TestBadInput:
     def test_labels(self, function, y, shape, message):
         with pytest.raises(ValueError, match=message):
             function(np.array(y), np.zeros(shape), None)
+
+    @pytest.mark.parametrize(
+        ("metric", "value"),
+        [
+            (xgboost_sklearn_metric, 0.0),
+            (xgboost_sklearn_proba_metric, 0.5),
+            (lightgbm_sklearn_metric, 0.0),
+            (lightgbm_sklearn_proba_metric, 0.5),
+        ],
+    )
+    def test_labels_of_metrics(self, metric, value):
+        with pytest.raises(ValueError, match=r"got 2\.0 in row 1.*give num_class$"):
+            metric(np.array([0.0, 2.0]), np.full(2, value), None)
+        with pytest.raises(ValueError, match=r"got 2\.0 in row 1; is num_class=2"):
+            metric(np.array([0.0, 2.0]), np.full((2, 2), value), None)
+
+    @pytest.mark.parametrize(
+        "metric", [xgboost_sklearn_proba_metric, lightgbm_sklearn_proba_metric]
+    )
+    def test_no_probabilities(self, metric):
+        message = "must be probabilities, got 1.5 in row 1; .*from_logits=True"
+        with pytest.raises(ValueError, match=message):
+            metric(np.array([0.0, 1.0]), np.array([0.5, 1.5]), None)
+        rows = np.array([[0.5, 0.5], [1.5, -0.5]])
+        with pytest.raises(ValueError, match=message):
+            metric(np.array([0.0, 1.0]), rows, None)
+
+    @pytest.mark.parametrize("metric", [xgboost_metric, lightgbm_metric])
+    def test_flag(self, metric):
+        with pytest.raises(TypeError, match="from_logits"):
+            metric(np.zeros(2), None, from_logits="no")
+
+    def test_libraries_without_the_number_of_classes(self):
+        X, y = load_wine(return_X_y=True)
+        message = "got 2.0 in row .*num_class"
+        with pytest.raises(ValueError, match=message):
+            xgboost.train({}, xgboost.DMatrix(X, y), 1, obj=xgboost_objective)
+        params = {"objective": lightgbm_objective, "verbosity": -1}
+        with pytest.raises(ValueError, match=message):
+            lightgbm.train(params, lightgbm.Dataset(X, y), 1)
+        params = TestCatBoost.params(Data(load_wine, False))
+        for metric in (CatBoostMetric(), "RMSE"):
+            params |= {"loss_function": CatBoostObjective(), "eval_metric": metric}
+            with pytest.raises(catboost.CatBoostError, match="give classes_count"):
+                catboost.CatBoost(params).fit(X, y)
+
+    def test_libraries_with_labels_from_one(self):
+        X, y = load_wine(return_X_y=True)
+        message = "must be 0 to 2, got 3.0 in row .*num_class=3"
+        data = xgboost.DMatrix(X, y + 1)
+        with pytest.raises(ValueError, match=message):
+            xgboost.train({"num_class": 3}, data, 1, obj=xgboost_objective)
+        params = {"objective": lightgbm_objective, "verbosity": -1, "num_class": 3}
+        with pytest.raises(ValueError, match=message):
+            lightgbm.train(params, lightgbm.Dataset(X, y + 1), 1)
+
+    def test_softmax_hands_over_classes(self):
+        X, y = load_wine(return_X_y=True)
+        model = xgboost.XGBClassifier(
+            n_estimators=1,
+            objective="multi:softmax",
+            eval_metric=xgboost_sklearn_proba_metric,
+        )
+        with pytest.raises(ValueError, match=r"take .multi:softprob"):
+            model.fit(X, y, eval_set=[(X, y)], verbose=False)
 
     def test_score_is_nan(self):
         with pytest.raises(ValueError, match="NaN in row 1"):

@@ -4,7 +4,7 @@ Give one of these to the library, start it from `initial_score`, and it grows th
 of its own objective, up to rounding, for two classes or more:
 
 ==============================  ===========================  ===========================
-library, interface              objective                    metric
+library, interface              objective                    metric beside it
 ==============================  ===========================  ===========================
 XGBoost, ``train``              `xgboost_objective`          `xgboost_metric`
 XGBoost, ``XGBClassifier``      `xgboost_sklearn_objective`  `xgboost_sklearn_metric`
@@ -13,18 +13,64 @@ LightGBM, ``LGBMClassifier``    `lightgbm_sklearn_objective` `lightgbm_sklearn_m
 CatBoost                        `CatBoostObjective`          `CatBoostMetric`
 ==============================  ===========================  ===========================
 
-Labels are the codes 0 to n_classes - 1, as these libraries hold them; of two classes a
-label may also be the probability of class 1. Weights multiply gradient and hessian.
-Options that change a built-in objective (``scale_pos_weight``, ``is_unbalance``,
-``class_weights``, LightGBM's ``sigmoid``) do not reach one that is given: put class
-weights into the weights of the rows.
-
 XGBoost and LightGBM hand raw scores to a metric only if the objective is given too.
-Beside a built-in objective they hand over probabilities: say ``from_logits=False`` to
-`xgboost_metric` and `lightgbm_metric`, by `functools.partial`; the metric of
-``XGBClassifier`` is then :func:`fastlogloss.log_loss` itself. CatBoost's are always raw
-scores.
+Beside a built-in objective they hand over probabilities, for which there are
 
+==============================  =======================================================
+library, interface              metric beside a built-in objective
+==============================  =======================================================
+XGBoost, ``train``              ``functools.partial(xgboost_metric,
+                                from_logits=False)``
+XGBoost, ``XGBClassifier``      `xgboost_sklearn_proba_metric`
+LightGBM, ``train``             ``functools.partial(lightgbm_metric,
+                                from_logits=False)``
+LightGBM, ``LGBMClassifier``    `lightgbm_sklearn_proba_metric`
+CatBoost                        `CatBoostMetric`: its scores are always raw
+==============================  =======================================================
+
+Unlike :func:`fastlogloss.log_loss` they know all classes where the validation set lacks
+some. A metric that expects raw scores warns if it gets probabilities.
+
+Where to give ``s = initial_score(y, w)``:
+
+==============================  ========================================================
+library, number of classes      start
+==============================  ========================================================
+XGBoost, two                    parameter ``base_score=1 / (1 + exp(-s))``, no logit
+XGBoost, more                   parameter ``base_score=s.tolist()``
+LightGBM                        ``init_score`` of each row, of training and evaluation
+CatBoost                        ``baseline`` of each row, likewise
+==============================  ========================================================
+
+Labels are the codes 0 to n_classes - 1, as these libraries hold them; of two classes a
+label may also be the probability of class 1. For more than two, ``train`` of XGBoost
+and LightGBM need ``num_class``, CatBoost may need ``classes_count``. Weights multiply
+gradient and hessian. LightGBM's ``sigmoid`` is no option beside an objective that is
+given.
+
+Class weights
+-------------
+``class_weight`` of ``LGBMClassifier`` and ``class_weights`` and ``auto_class_weights``
+of CatBoost are made part of the weights of the rows, and reach an objective that is
+given. ``scale_pos_weight`` and ``is_unbalance`` do not (CatBoost refuses the first):
+multiply the weights ``w`` of the rows by them. Built-in objectives start from
+
+==============================  ========================================================
+option                          start
+==============================  ========================================================
+LightGBM, ``scale_pos_weight``  ``initial_score(y, w)``, without the class weights
+LightGBM, ``is_unbalance``      the same
+LightGBM, ``class_weight``      ``initial_score(y, w * c)``, ``c`` the class weights
+CatBoost                        ``initial_score(y, w * c)``, if ``boost_from_average``
+XGBoost, ``scale_pos_weight``   one Newton step from zero: ``4 * share - 2``, ``share``
+                                the mean of ``y`` with the weights ``w * c``
+==============================  ========================================================
+
+With that start the trees are theirs, those of XGBoost unless its bins, which depend on
+weights of rows, are others (more than ``max_bin`` values in a column).
+
+Rounding
+--------
 "Up to rounding" has a limit. Libraries grow trees from derivatives in float32, and
 XGBoost computes its own in float32: ours and theirs differ by a rounding. Where two
 splits gain the same but for that, another one may be taken, and the trees after it are
@@ -37,12 +83,17 @@ were set again, to save 1 of 4 ms with 10^6 rows, where one tree takes 130.
 """
 
 # No library is imported here, not even lazily: they bring their own arrays along. The
-# file is long for its docstrings; code is a fifth of it.
+# file is long for its docstrings; code is a third of it.
 
+import functools
 import math
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from fastlogloss._errors import caller_level, check_flag
 from fastlogloss._scores import checked_options, read_targets_alone
 from fastlogloss.derivatives import log_loss_gradient_hessian
 from fastlogloss.metrics import log_loss
@@ -55,23 +106,28 @@ __all__ = [
     "lightgbm_objective",
     "lightgbm_sklearn_metric",
     "lightgbm_sklearn_objective",
+    "lightgbm_sklearn_proba_metric",
     "xgboost_metric",
     "xgboost_objective",
     "xgboost_sklearn_metric",
     "xgboost_sklearn_objective",
+    "xgboost_sklearn_proba_metric",
 ]
 
 _NAME = "log_loss"  # of the metrics; none of the libraries has one of this name
 _LEAST_SHARE = 1e-15  # of a class that does not occur, as in LightGBM
 _LEAST_HESSIAN = 1e-16  # as in XGBoost, which divides by sums of them
+_XGBOOST_EPS = 1e-16  # where its own metrics clip
+_LIGHTGBM_EPS = 1e-15
 
 
 def initial_score(y, sample_weight=None, *, classes=None, soft_targets=False):
     """The raw score from which boosting starts: the best constant.
 
-    Built-in objectives start there by themselves (LightGBM; XGBoost, whose scores of
-    several classes are shifted by a constant; CatBoost with ``boost_from_average``),
-    objectives that are given start from zero unless told.
+    Built-in objectives start there by themselves: LightGBM; CatBoost with
+    ``boost_from_average``; XGBoost of two classes since 3.0 and, with scores that are
+    shifted by a constant, of more since 3.2. Objectives that are given start from
+    zero unless told.
 
     Parameters
     ----------
@@ -103,13 +159,16 @@ def initial_score(y, sample_weight=None, *, classes=None, soft_targets=False):
     -----
     How to start from ``s = initial_score(y, w)``:
 
-    - XGBoost: ``base_margin=np.full(n, s)`` or ``np.tile(s, (n, 1))``, for prediction
-      as well. Or once, with the parameter ``base_score``: beside
-      ``objective="binary:logistic"`` it is a probability, ``1 / (1 + exp(-s))``; beside
-      ``"multi:softprob"`` it is ``s.tolist()`` (XGBoost >= 3.1).
-    - LightGBM: ``init_score``, of training and validation data, in the same shapes. It
-      is no part of the model: add it to raw predictions.
+    - XGBoost: the parameter ``base_score``. Of two classes it is a probability,
+      ``1 / (1 + exp(-s))``, in ``train`` beside ``objective="binary:logistic"`` and in
+      ``XGBClassifier`` with any objective; of more it is ``s.tolist()`` (XGBoost >=
+      3.1). Or ``base_margin``, ``np.full(n, s)`` or ``np.tile(s, (n, 1))``, for
+      prediction as well.
+    - LightGBM: ``init_score``, of training and validation data, in the shapes of
+      ``base_margin``. It is no part of the model: add it to raw predictions.
     - CatBoost: ``baseline``, likewise.
+
+    For class weights see :mod:`fastlogloss.integrations.boosting`.
 
     Examples
     --------
@@ -146,19 +205,21 @@ def xgboost_objective(preds, dtrain):
     Returns
     -------
     gradient, hessian : ndarray, shape of `preds`
-        The hessian is p (1 - p) of two classes, 2 p (1 - p) of more, at least 1e-16:
-        XGBoost's own.
+        The hessian is XGBoost's own: p (1 - p) of two classes; of more, 2 p (1 - p) or,
+        if the XGBoost that is loaded has that, abs(p - y); at least 1e-16.
 
     Raises
     ------
     ValueError
-        If labels, weights or scores are not as above.
+        If labels, weights or scores are not as above, as without ``num_class`` if there
+        are more than two classes.
 
     Notes
     -----
     Keep ``objective`` in the parameters, too: predictions are probabilities then. Our
     derivatives are exact to float32, those of XGBoost are computed in float32: leaves
     differ by about 1e-6, and trees only from the first split on that two gain alike.
+    Which hessian XGBoost has is found once, by a tree of one row.
 
     Examples
     --------
@@ -194,17 +255,24 @@ def xgboost_metric(preds, dtrain, *, from_logits=True):
     name : str
         ``"log_loss"``.
     loss : float
-        In nats.
+        In nats; 0 without rows or with weights that are all zero, since XGBoost takes
+        the mean of its workers' losses.
 
     Raises
     ------
     ValueError
         If labels, weights or scores are not as above.
 
+    Warns
+    -----
+    UserWarning
+        If raw scores are expected, but these are probabilities.
+
     Notes
     -----
-    XGBoost keeps six decimals of a metric that is given: for early stopping, a gain of
-    less is none. Its own ``logloss`` has more, but limits what a row can cost.
+    Of probabilities it is XGBoost's own ``logloss`` or ``mlogloss``, clipped at 1e-16;
+    raw scores have no limit to what a row can cost. XGBoost keeps six decimals of a
+    metric that is given: for early stopping, a gain of less is none.
 
     Examples
     --------
@@ -225,8 +293,10 @@ def xgboost_metric(preds, dtrain, *, from_logits=True):
     >>> sorted(result["train"])
     ['log_loss', 'mlogloss']
     """
-    weight = _xgboost_weight(dtrain)
-    return _NAME, _loss(dtrain.get_label(), preds, weight, from_logits)
+    check_flag("from_logits", from_logits)
+    raw, proba = xgboost_sklearn_metric, xgboost_sklearn_proba_metric
+    metric = raw if from_logits else proba
+    return _NAME, metric(dtrain.get_label(), preds, _xgboost_weight(dtrain))
 
 
 def xgboost_sklearn_objective(y_true, y_pred, sample_weight=None):
@@ -269,15 +339,32 @@ def xgboost_sklearn_objective(y_true, y_pred, sample_weight=None):
     ... )
     >>> model.fit(X, y).predict_proba(X).shape
     (178, 3)
+
+    Of two classes, ``base_score`` is a probability:
+
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> builtin = XGBClassifier(n_estimators=10).fit(X, y)
+    >>> ours = XGBClassifier(
+    ...     n_estimators=10,
+    ...     objective=xgboost_sklearn_objective,
+    ...     base_score=1 / (1 + np.exp(-initial_score(y))),
+    ... ).fit(X, y)
+    >>> bool(abs(ours.predict_proba(X) - builtin.predict_proba(X)).max() < 1e-5)
+    True
     """
     gradient, hessian = _derivatives(y_true, y_pred, sample_weight, "xgboost")
+    if gradient.ndim == 2 and gradient.shape[1] > 1 and _xgboost_takes_residuals():
+        np.abs(gradient, out=hessian)
     return gradient, np.maximum(hessian, _LEAST_HESSIAN, out=hessian)
 
 
 def xgboost_sklearn_metric(y_true, y_score, sample_weight=None):
     """Metric for ``XGBClassifier(eval_metric=...)`` beside `xgboost_sklearn_objective`.
 
-    Beside a built-in objective, :func:`fastlogloss.log_loss` is the one to give.
+    Beside a built-in objective, `xgboost_sklearn_proba_metric` is the one to give.
+    XGBoost lists either as ``"log_loss"``.
 
     Parameters
     ----------
@@ -291,12 +378,17 @@ def xgboost_sklearn_metric(y_true, y_score, sample_weight=None):
     Returns
     -------
     loss : float
-        In nats.
+        As of `xgboost_metric`.
 
     Raises
     ------
     ValueError
         If labels, weights or scores are not as above.
+
+    Warns
+    -----
+    UserWarning
+        If these are probabilities.
 
     Examples
     --------
@@ -306,11 +398,57 @@ def xgboost_sklearn_metric(y_true, y_score, sample_weight=None):
     >>> round(xgboost_sklearn_metric([0, 1], [-1.0, 1.0]), 6)
     0.313262
     """
-    return _loss(y_true, y_score, sample_weight)
+    loss = _loss(y_true, y_score, sample_weight, from_logits=True)
+    _warn_of_probabilities(y_true, y_score, sample_weight)
+    return loss
+
+
+def xgboost_sklearn_proba_metric(y_true, y_proba, sample_weight=None):
+    """Metric for ``XGBClassifier(eval_metric=...)`` beside a built-in objective.
+
+    Parameters
+    ----------
+    y_true : ndarray of shape (n_samples,)
+        Labels.
+    y_proba : ndarray of shape (n_samples,) or (n_samples, n_classes)
+        Probabilities.
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    loss : float
+        As of `xgboost_metric`.
+
+    Raises
+    ------
+    ValueError
+        If labels, weights or probabilities are not as above, as beside
+        ``"multi:softmax"``, which hands over classes.
+
+    Examples
+    --------
+    Early stopping by rows that lack a class:
+
+    >>> from sklearn.datasets import load_wine
+    >>> from xgboost import XGBClassifier
+    >>> from fastlogloss.integrations.boosting import xgboost_sklearn_proba_metric
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model = XGBClassifier(
+    ...     n_estimators=10,
+    ...     eval_metric=xgboost_sklearn_proba_metric,
+    ...     early_stopping_rounds=3,
+    ... )
+    >>> model = model.fit(X, y, eval_set=[(X[y < 2], y[y < 2])], verbose=False)
+    >>> sorted(model.evals_result()["validation_0"])
+    ['log_loss', 'mlogloss']
+    """
+    return _loss(y_true, y_proba, sample_weight, eps=_XGBOOST_EPS)
 
 
 # XGBoost lists the values of a metric under the name of the function.
 xgboost_sklearn_metric.__name__ = _NAME
+xgboost_sklearn_proba_metric.__name__ = _NAME
 
 
 def lightgbm_objective(preds, train_data):
@@ -378,7 +516,7 @@ def lightgbm_metric(preds, eval_data, *, from_logits=True):
     name : str
         ``"log_loss"``.
     loss : float
-        In nats.
+        In nats; NaN if all weights are zero, as LightGBM has it.
     is_higher_better : bool
         False.
 
@@ -386,6 +524,16 @@ def lightgbm_metric(preds, eval_data, *, from_logits=True):
     ------
     ValueError
         If labels, weights or scores are not as above.
+
+    Warns
+    -----
+    UserWarning
+        If raw scores are expected, but these are probabilities.
+
+    Notes
+    -----
+    Of probabilities it is LightGBM's own ``binary_logloss`` or ``multi_logloss``,
+    clipped at 1e-15; raw scores have no limit to what a row can cost.
 
     Examples
     --------
@@ -405,8 +553,10 @@ def lightgbm_metric(preds, eval_data, *, from_logits=True):
     >>> sorted(result["training"])
     ['binary_logloss', 'log_loss']
     """
-    label, weight = eval_data.get_label(), eval_data.get_weight()
-    return _NAME, _loss(label, preds, weight, from_logits), False
+    check_flag("from_logits", from_logits)
+    raw, proba = lightgbm_sklearn_metric, lightgbm_sklearn_proba_metric
+    metric = raw if from_logits else proba
+    return metric(eval_data.get_label(), preds, eval_data.get_weight())
 
 
 def lightgbm_sklearn_objective(y_true, y_pred, weight):
@@ -430,6 +580,13 @@ def lightgbm_sklearn_objective(y_true, y_pred, weight):
     ------
     ValueError
         If labels, weights or scores are not as above.
+
+    Notes
+    -----
+    `predict_proba` of ``LGBMClassifier``, too, returns raw scores then, as a vector of
+    two classes, and warns of it: no scorer of probabilities can read them. Score them
+    by hand, or by :data:`fastlogloss.neg_log_loss_logits_scorer` if they started from
+    zero.
 
     Examples
     --------
@@ -457,9 +614,8 @@ def lightgbm_sklearn_objective(y_true, y_pred, weight):
 def lightgbm_sklearn_metric(y_true, y_pred, weight):
     """Metric for ``LGBMClassifier.fit(eval_metric=lightgbm_sklearn_metric)``.
 
-    For raw scores: beside `lightgbm_sklearn_objective`. Beside a built-in objective
-    give ``lambda y, p, w: ("log_loss", log_loss(y, p, sample_weight=w), False)``, with
-    :func:`fastlogloss.log_loss`.
+    For raw scores: beside `lightgbm_sklearn_objective`. Beside a built-in objective,
+    `lightgbm_sklearn_proba_metric` is the one to give.
 
     Parameters
     ----------
@@ -472,17 +628,18 @@ def lightgbm_sklearn_metric(y_true, y_pred, weight):
 
     Returns
     -------
-    name : str
-        ``"log_loss"``.
-    loss : float
-        In nats.
-    is_higher_better : bool
-        False.
+    name, loss, is_higher_better : str, float, bool
+        As of `lightgbm_metric`.
 
     Raises
     ------
     ValueError
         If labels, weights or scores are not as above.
+
+    Warns
+    -----
+    UserWarning
+        If these are probabilities.
 
     Examples
     --------
@@ -493,7 +650,56 @@ def lightgbm_sklearn_metric(y_true, y_pred, weight):
     >>> name, round(loss, 6), is_higher_better
     ('log_loss', 0.313262, False)
     """
-    return _NAME, _loss(y_true, y_pred, weight), False
+    loss = _loss(y_true, y_pred, weight, nothing=math.nan, from_logits=True)
+    _warn_of_probabilities(y_true, y_pred, weight)
+    return _NAME, loss, False
+
+
+def lightgbm_sklearn_proba_metric(y_true, y_pred, weight):
+    """Metric for ``LGBMClassifier.fit(eval_metric=lightgbm_sklearn_proba_metric)``.
+
+    For probabilities: beside a built-in objective.
+
+    Parameters
+    ----------
+    y_true : ndarray of shape (n_samples,)
+        Labels.
+    y_pred : ndarray of shape (n_samples,) or (n_samples, n_classes)
+        Probabilities.
+    weight : ndarray of shape (n_samples,) or None
+        Weights of the rows.
+
+    Returns
+    -------
+    name, loss, is_higher_better : str, float, bool
+        As of `lightgbm_metric`.
+
+    Raises
+    ------
+    ValueError
+        If labels, weights or probabilities are not as above.
+
+    Examples
+    --------
+    Early stopping by rows that lack a class:
+
+    >>> from lightgbm import LGBMClassifier, early_stopping
+    >>> from sklearn.datasets import load_wine
+    >>> from fastlogloss.integrations.boosting import lightgbm_sklearn_proba_metric
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model = LGBMClassifier(n_estimators=10, verbosity=-1).fit(
+    ...     X,
+    ...     y,
+    ...     eval_X=X[y < 2],
+    ...     eval_y=y[y < 2],
+    ...     eval_metric=lightgbm_sklearn_proba_metric,
+    ...     callbacks=[early_stopping(3, verbose=False)],
+    ... )
+    >>> sorted(model.best_score_["valid_0"])
+    ['log_loss', 'multi_logloss']
+    """
+    loss = _loss(y_true, y_pred, weight, nothing=math.nan, eps=_LIGHTGBM_EPS)
+    return _NAME, loss, False
 
 
 class CatBoostObjective:
@@ -503,6 +709,13 @@ class CatBoostObjective:
     ``"MultiClass"`` or a `CatBoostMetric`, which for several classes needs
     ``classes_count`` as well. CatBoost calls the objective for each row if there are
     several classes: that is slow, whatever it computes.
+
+    Labels of two classes may be probabilities of class 1 only if no metric is one of
+    classification: beside ``eval_metric`` or ``custom_metric`` ``"Logloss"``,
+    ``"CrossEntropy"``, ``"Accuracy"`` and the like, CatBoost makes classes of the
+    labels before the objective sees them. That is an error, unless it is asked for
+    by ``target_border`` or ``class_names``. `CatBoostMetric` is ``"CrossEntropy"``
+    for such labels; ``"RMSE"`` and ``"AUC"`` are in order, too.
 
     Notes
     -----
@@ -540,8 +753,14 @@ class CatBoostObjective:
     True
     """
 
-    # CatBoost would have numba compile the methods, in vain and with a warning.
-    no_jit = True
+    _soft = None  # labels that may become classes, of the training under way
+
+    @property
+    def no_jit(self):
+        """True: CatBoost would have numba compile the methods, in vain."""
+        # It asks before it trains, in the thread of the caller: the time to look.
+        self._soft = _two_soft_labels()
+        return True
 
     def calc_ders_range(self, approxes, targets, weights):
         """First and second derivatives of minus the loss: CatBoost climbs.
@@ -562,12 +781,22 @@ class CatBoostObjective:
         Raises
         ------
         ValueError
-            If labels or scores are not as above.
+            If labels or scores are not as above, and if CatBoost has made classes of
+            labels that are probabilities.
         """
+        targets, approxes = np.asarray(targets), np.asarray(approxes)
+        if self._soft:
+            made = [c for c in (0, 1) if c not in self._soft and (targets == c).any()]
+            if made:
+                low, high = self._soft
+                raise ValueError(
+                    f"labels are probabilities, {low:.6g} and {high:.6g}, but CatBoost "
+                    "has made classes of them, as it does beside a metric of "
+                    "classification: take eval_metric=CatBoostMetric()"
+                )
         # Weights come last: those of a range of rows, unlike all, may sum to zero.
-        derivatives = np.negative(
-            np.stack(_derivatives(targets, np.asarray(approxes)), axis=1)
-        )
+        derivatives = _derivatives(targets, approxes, parameter="classes_count")
+        derivatives = np.negative(np.stack(derivatives, axis=1))
         if weights is not None:
             derivatives *= np.asarray(weights)[:, np.newaxis]
         return derivatives
@@ -598,7 +827,10 @@ class CatBoostObjective:
         scores = [float(score) for score in approxes]
         label = int(target)
         if label != target or not 0 <= label < len(scores):
-            raise ValueError(f"labels must be 0 to {len(scores) - 1}, got {target}")
+            raise ValueError(
+                f"labels must be 0 to {len(scores) - 1}, got {target}; is "
+                f"classes_count={len(scores)} right?"
+            )
         highest = max(scores)
         odds = [math.exp(score - highest) for score in scores]
         total = math.fsum(odds)
@@ -640,7 +872,7 @@ class CatBoostMetric:
     ['CatBoostMetric', 'MultiClass']
     """
 
-    no_jit = True  # as of CatBoostObjective
+    no_jit = True  # numba would compile the methods in vain
 
     def is_max_optimal(self):
         """Whether higher is better.
@@ -681,7 +913,15 @@ class CatBoostMetric:
         if total == 0:
             return 0.0, 0.0
         scores = np.stack(list(approxes), axis=1)
-        return _loss(target, scores, weight, normalize=False), total
+        loss = _loss(
+            target,
+            scores,
+            weight,
+            normalize=False,
+            from_logits=True,
+            parameter="classes_count",
+        )
+        return loss, total
 
     def get_final_error(self, error, weight):
         """The mean loss, from the sums over all rows.
@@ -698,40 +938,51 @@ class CatBoostMetric:
         return error / weight if weight else 0.0
 
 
-def _derivatives(y, scores, weights=None, hessian="exact"):
-    """Gradient and hessian of the weighted sum of the losses."""
+def _derivatives(y, scores, weights=None, hessian="exact", parameter="num_class"):
+    """Gradient and hessian of the weighted sum of the losses.
+
+    `parameter` is the library's for the number of classes.
+    """
     if len(scores) == 0:  # a worker may have no rows
         return np.empty_like(scores), np.empty_like(scores)
-    y, meaning = _targets(y, scores)
-    _, gradient, hessian = log_loss_gradient_hessian(
-        y,
-        scores,
-        sample_weight=weights,
-        normalize=False,
-        from_logits=True,
-        hessian=hessian,
-        **meaning,
-    )
+    targets, meaning = _targets(y, scores)
+    try:
+        _, gradient, hessian = log_loss_gradient_hessian(
+            targets,
+            scores,
+            sample_weight=weights,
+            normalize=False,
+            from_logits=True,
+            hessian=hessian,
+            **meaning,
+        )
+    except ValueError:
+        if _all_zero(weights):  # or rows that count for nothing
+            return np.zeros_like(scores), np.zeros_like(scores)
+        _explain_label(y, scores, parameter)
+        raise
     return gradient, hessian
 
 
-def _loss(y, scores, weights, from_logits=True, normalize=True):
-    y, meaning = _targets(y, scores)
-    return log_loss(
-        y,
-        scores,
-        sample_weight=weights,
-        normalize=normalize,
-        from_logits=from_logits,
-        **meaning,
-    )
+def _loss(y, scores, weights, *, nothing=0.0, parameter="num_class", **options):
+    """The loss; `nothing` where there is nothing to take the mean of."""
+    targets, meaning = _targets(y, scores)
+    try:
+        return log_loss(targets, scores, sample_weight=weights, **options, **meaning)
+    except ValueError:
+        if len(scores) == 0 or _all_zero(weights):
+            return nothing
+        if not options.get("from_logits"):
+            _explain_probability(scores)
+        _explain_label(y, scores, parameter)
+        raise
 
 
 def _targets(y, scores):
     """Labels and what they are, also where some class does not occur."""
-    shape = np.shape(scores)
-    if len(shape) == 2 and shape[1] > 1:
-        return y, {"labels": range(shape[1])}
+    n_classes = _n_columns(scores)
+    if n_classes > 1:
+        return y, {"labels": range(n_classes)}
     y = np.asarray(y)
     is_one = y == 1
     # Codes of one byte take half the time of soft targets, for the same bits.
@@ -740,6 +991,159 @@ def _targets(y, scores):
     return y, {"soft_targets": True}
 
 
+def _n_columns(scores):
+    shape = np.shape(scores)
+    return shape[1] if len(shape) == 2 else 1
+
+
+def _all_zero(weights):
+    return weights is not None and not np.any(weights)
+
+
+def _explain_label(y, scores, parameter):
+    """Raise for the first label that is none, in the words of the library."""
+    y, n_classes = np.asarray(y), _n_columns(scores)
+    if y.shape != np.shape(scores)[:1] or y.dtype.kind not in "biuf":
+        return
+    if n_classes == 1:
+        must = "be 0 or 1 (or the probability of 1)"
+        hint = f"for more than two classes give {parameter}"
+        valid = (y >= 0) & (y <= 1)
+    else:
+        must = f"be 0 to {n_classes - 1}"
+        hint = f"is {parameter}={n_classes} right?"
+        valid = (y >= 0) & (y < n_classes) & (y == np.floor(y))
+    if not valid.all():
+        row = int(valid.argmin())
+        raise ValueError(
+            f"labels must {must}, got {y[row]} in row {row}; {hint}"
+        ) from None
+
+
+def _explain_probability(scores):
+    """Raise for the first score that is no probability."""
+    scores = np.asarray(scores)
+    valid = (scores >= 0) & (scores <= 1)
+    if not valid.all():
+        row, *_ = np.unravel_index(valid.argmin(), valid.shape)
+        raise ValueError(
+            f"scores must be probabilities, got {scores[~valid][0]} in row {row}; "
+            "beside an objective that is given they are raw (from_logits=True), and "
+            'XGBoost\'s "multi:softmax" hands over classes: take "multi:softprob"'
+        ) from None
+
+
+def _warn_of_probabilities(y, scores, weights):
+    """Warn if `scores`, which should be raw, are probabilities."""
+    y, scores = np.asarray(y), np.asarray(scores)
+    # All in [0, 1] says little: raw scores of the first rounds often are.
+    if not len(scores) or not _in_unit(scores[:64]) or not _in_unit(scores):
+        return
+    if scores.min() == scores.max():
+        return
+    if _n_columns(scores) == 1:
+        found = _fit_as_probabilities(y, scores.reshape(len(scores)), weights)
+    else:  # of two columns, raw scores that start from 0.5 sum to one as well
+        sums = scores.sum(axis=1)
+        found = scores.shape[1] > 2 and np.abs(sums - 1).max() < 1e-5
+    if found:
+        warnings.warn(
+            "The scores are probabilities, but raw scores are expected. Beside a "
+            "built-in objective say from_logits=False, or take the metric for "
+            "probabilities (xgboost_sklearn_proba_metric, "
+            "lightgbm_sklearn_proba_metric).",
+            UserWarning,
+            stacklevel=caller_level(),
+        )
+
+
+def _fit_as_probabilities(y, p, weights):
+    """Whether scores `p` in [0, 1] fit labels of both classes, and would not as logits.
+
+    - As probabilities, their mean is that of the labels, within 4 standard errors.
+    - As logits it is not, if training started from `initial_score`; or else they span
+      all of [0, 1], which raw scores would have left.
+    - If it started from zero, a score that is not negative says class 1, also before
+      training has come to its end. So rows below 0.5 are of class 0, such that it is
+      1000 times as likely with probabilities.
+
+    What is left are first rounds that start elsewhere, where all of this is chance.
+    """
+    if y.shape != p.shape or y.min() != 0 or y.max() != 1:
+        return False
+    p = p.astype(np.float64)
+    q = 1 / (1 + np.exp(-p))
+
+    def same_mean(of):
+        apart = (y - of) if weights is None else (y - of) * weights
+        return abs(apart.sum()) <= 4 * math.sqrt((apart * apart).sum())
+
+    spans = p.min() < 0.005 and p.max() > 0.995
+    if not same_mean(p) or (same_mean(q) and not spans):
+        return False
+    low = p < 0.5
+    y, p, q = y[low], np.maximum(p[low], _LEAST_SHARE), q[low]
+    gain = y * np.log(p / q) + (1 - y) * np.log((1 - p) / (1 - q))
+    return gain.sum() > math.log(1000)
+
+
+def _in_unit(scores):
+    return bool(((scores >= 0) & (scores <= 1)).all())
+
+
 def _xgboost_weight(data):
     weight = data.get_weight()
     return weight if len(weight) else None
+
+
+def _xgboost_takes_residuals():
+    """Whether the hessian of XGBoost's own softmax is abs(p - y)."""
+    xgboost = sys.modules.get("xgboost")
+    return xgboost is not None and _takes_residuals(xgboost)
+
+
+@functools.cache
+def _takes_residuals(xgboost):
+    """Ask a tree of one row: releases differ, and what is to come is not known."""
+
+    def grow():
+        data = xgboost.DMatrix(np.zeros((1, 1)), label=np.zeros(1))
+        data.set_base_margin(np.zeros((1, 3)))
+        params = {
+            "objective": "multi:softprob",
+            "num_class": 3,
+            "learning_rate": 1.0,
+            "reg_lambda": 0.0,
+            "min_child_weight": 0.0,
+            "nthread": 1,
+        }
+        return xgboost.train(params, data, 1).predict(data, output_margin=True)
+
+    # In a thread of its own, since XGBoost ties workers that train together to theirs.
+    with ThreadPoolExecutor(1) as pool:
+        margins = pool.submit(grow).result()
+    # Of the true class: 2/3 over the hessian, which is 4/9, or 2/3 itself.
+    return bool(margins[0, 0] < 1.25)
+
+
+def _two_soft_labels():
+    """The labels that CatBoost is to train on if they are two that are soft, or None.
+
+    CatBoost has a metric of classification make classes of them, and nothing that it
+    hands over tells. But the labels are in a variable of its function in Python that
+    trains.
+    """
+    frame = sys._getframe(1)
+    while frame and not str(frame.f_globals.get("__name__")).startswith("catboost."):
+        frame = frame.f_back
+    variables = dict(frame.f_locals) if frame else {}
+    params = variables.get("params") or {}
+    if any(params.get(name) is not None for name in ("target_border", "class_names")):
+        return None  # classes are what was asked for
+    holders = [pool for pool in variables.values() if hasattr(pool, "get_label")]
+    for labels in [*(pool.get_label() for pool in holders), variables.get("y")]:
+        labels = np.asarray(labels)
+        if labels.dtype.kind == "f" and _in_unit(labels) and (labels % 1).any():
+            values = np.unique(labels)  # of more, CatBoost makes no two classes
+            return tuple(values) if len(values) == 2 else None
+    return None

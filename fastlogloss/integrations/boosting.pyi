@@ -12,10 +12,12 @@ __all__ = [
     "lightgbm_objective",
     "lightgbm_sklearn_metric",
     "lightgbm_sklearn_objective",
+    "lightgbm_sklearn_proba_metric",
     "xgboost_metric",
     "xgboost_objective",
     "xgboost_sklearn_metric",
     "xgboost_sklearn_objective",
+    "xgboost_sklearn_proba_metric",
 ]
 
 _Floats = npt.NDArray[np.floating[Any]]
@@ -39,6 +41,11 @@ def xgboost_sklearn_metric(
     y_score: npt.ArrayLike,
     sample_weight: npt.ArrayLike | None = None,
 ) -> float: ...
+def xgboost_sklearn_proba_metric(
+    y_true: npt.ArrayLike,
+    y_proba: npt.ArrayLike,
+    sample_weight: npt.ArrayLike | None = None,
+) -> float: ...
 def lightgbm_objective(preds: _Floats, train_data: Any) -> tuple[_Floats, _Floats]: ...
 def lightgbm_metric(
     preds: _Floats, eval_data: Any, *, from_logits: bool = True
@@ -49,9 +56,13 @@ def lightgbm_sklearn_objective(
 def lightgbm_sklearn_metric(
     y_true: npt.ArrayLike, y_pred: npt.ArrayLike, weight: npt.ArrayLike | None
 ) -> tuple[str, float, bool]: ...
+def lightgbm_sklearn_proba_metric(
+    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, weight: npt.ArrayLike | None
+) -> tuple[str, float, bool]: ...
 
 class CatBoostObjective:
-    no_jit: bool
+    @property
+    def no_jit(self) -> bool: ...
     def calc_ders_range(
         self, approxes: _Floats, targets: npt.ArrayLike, weights: npt.ArrayLike | None
     ) -> npt.NDArray[np.float64]: ...
