@@ -128,6 +128,6 @@ def _not_logits(name, estimator, n_classes):
                 return _ONE_VERSUS_REST
             if estimator.boosting_type == "rf":
                 return _AVERAGES
-            scale = 1 if several or callable(estimator.objective) else getattr(estimator, "sigmoid", 1)
-            return _SCALED if scale != 1 else None
+            if not several and not callable(estimator.objective):
+                return _SCALED if getattr(estimator, "sigmoid", 1) != 1 else None
     return None

@@ -99,23 +99,23 @@ class _ClassScorer(_Scorer):
 
     def _score(self, method_caller, estimator, X, y_true, **kwargs):
         classes = getattr(estimator, "classes_", None)
-        is_one_output = not isinstance(classes, list) and np.ndim(classes) == 1
-        n_classes = len(classes) if is_one_output else 0
+        n_classes = _n_labels(classes)
         objected = objection(estimator, self._response_method, n_classes)
         if objected is not None:
             raise ValueError(objected)
         if (
-            not is_one_output
+            n_classes == 0  # several outputs, or no classifier at all
             or (n_classes == 1 and not self._takes_one_class)
             or _is_matrix(y_true)
-            or "labels" in self._kwargs
+            or "labels" in self._kwargs  # columns have their names already
         ):
-            # Several outputs or no classifier at all, or columns already named.
             return super()._score(method_caller, estimator, X, y_true, **kwargs)
         metric = functools.partial(_BY_CLASS[self._score_func], classes=classes)
         if n_classes == 1:
-            # scikit-learn has no response for this; all other labels are unseen.
-            response = np.ravel(getattr(estimator, self._response_method)(X))
+            # scikit-learn has no response for this; all other labels are unseen. Of two
+            # columns the second is for what is not the class.
+            response = np.asarray(getattr(estimator, self._response_method)(X))
+            response = response if response.ndim == 1 else response[:, 0]
             is_logit = self._response_method == "decision_function"
             rest = np.full(len(response), -np.inf) if is_logit else 1 - response
             (only,) = classes.tolist()
@@ -128,6 +128,13 @@ class _ClassScorer(_Scorer):
         scorer = copy.copy(self)
         scorer._score_func = metric
         return _Scorer._score(scorer, method_caller, estimator, X, y_true, **kwargs)
+
+
+def _n_labels(classes):
+    """Number of labels; 0 for what is no vector of them, or one for each output."""
+    if isinstance(classes, list) or np.ndim(classes) != 1 or len(classes) == 0:
+        return 0
+    return len(classes) if np.ndim(classes[0]) == 0 else 0
 
 
 def _is_matrix(y):
