@@ -723,7 +723,7 @@ class TestTargets:
             )
 
     # One classifier for each column: nothing makes their probabilities sum to one.
-    @pytest.mark.filterwarnings("ignore:The y_pro.* values do not sum to one")
+    @pytest.mark.filterwarnings("ignore:The y_.* values do not sum to one")
     def test_in_a_search(self, small):
         X, y = small
         ours, theirs = (

@@ -401,7 +401,7 @@ HOLDERS = {
         .best_score_
     ),
     "cross_validate": lambda X, y, name: cross_validate(
-        GaussianNB(), X, y, scoring=["accuracy", name, "neg_brier_score"]
+        GaussianNB(), X, y, scoring=["accuracy", name, "roc_auc_ovr"]
     )[f"test_{name}"],
     "CalibratedClassifierCV": lambda X, y, name: cross_val_score(
         CalibratedClassifierCV(GaussianNB(), cv=2), X, y, scoring=name
