@@ -34,6 +34,7 @@ def objection(estimator, method, n_classes):
         "decision_function" has to give logits: for two classes that of the second, for
         more those of a softmax. "predict_proba" has to give probabilities.
     n_classes : int
+        0 if it has none.
     """
     inner = _unwrapped(estimator, method, n_classes)
     names = _names(inner, method)
@@ -50,10 +51,13 @@ def objection(estimator, method, n_classes):
     reason = next(filter(None, reasons), None)
     if reason is None:
         return None
+    sentence = f"decision_function of {name} gives {reason}"
+    if n_classes == 0:  # no classifier
+        return sentence
     remedy = "use neg_log_loss_scorer, which scores predict_proba"
     if not hasattr(estimator, "predict_proba"):
         remedy = f"calibrate it (CalibratedClassifierCV), and {remedy}"
-    return f"decision_function of {name} gives {reason}: {remedy}"
+    return f"{sentence}: {remedy}"
 
 
 def _unwrapped(estimator, method, n_classes):

@@ -50,7 +50,7 @@ class _ClassScorer(_Scorer):
     `SGDClassifier` (margins), for more than two classes not for `SGDClassifier` and
     `OneVsRestClassifier` (each class against the rest), nor for `OneVsOneClassifier`
     and `BaggingClassifier`. All these are refused, within pipelines and searches too:
-    use `neg_log_loss_scorer`. Estimators of other libraries are taken at their word.
+    use `neg_log_loss_scorer`. Estimators of other libraries are not checked.
 
     Parameters
     ----------

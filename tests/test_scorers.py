@@ -29,6 +29,7 @@ from sklearn.ensemble import (
     BaggingClassifier,
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
+    IsolationForest,
     RandomForestClassifier,
     StackingClassifier,
 )
@@ -64,7 +65,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
-from sklearn.svm import SVC, LinearSVC
+from sklearn.svm import SVC, LinearSVC, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import all_estimators
 
@@ -1061,7 +1062,7 @@ class TestOnlyLogits:
         ours = outcome(neg_log_loss_logits_scorer, model, X, y)
         if ours.error:
             assert ours.error[0] is ValueError
-            assert "use neg_log_loss_scorer" in ours.error[1]
+            assert ours.error[1].startswith("decision_function of ")
             return False
         assert ours.value == pytest.approx(neg_log_loss_scorer(model, X, y), rel=1e-6)
         return True
@@ -1113,6 +1114,12 @@ class TestOnlyLogits:
         X, y = small
         with pytest.raises(ValueError, match=f"{words}.* use neg_log_loss_scorer"):
             neg_log_loss_logits_scorer(clone(model).fit(X, y), X, y)
+
+    @pytest.mark.parametrize("model", [OneClassSVM(), IsolationForest(n_estimators=3)])
+    def test_no_classifier(self, small, model):
+        X, y = small
+        with pytest.raises(ValueError, match=r"gives margins, not logits$"):
+            neg_log_loss_logits_scorer(model.fit(X), X, y)
 
     def test_advice_works(self, small):
         X, y = small
