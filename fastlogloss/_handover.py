@@ -6,9 +6,9 @@ import functools
 @functools.cache
 def original(name):
     """`sklearn.metrics.<name>` as it is without `patch_sklearn`, which asks first."""
-    from sklearn.metrics import _classification
+    import sklearn.metrics
 
-    return getattr(_classification, name)
+    return getattr(sklearn.metrics, name)
 
 
 def log_loss_rows(y_true, y_proba, labels=None, eps=None):

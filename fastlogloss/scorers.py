@@ -4,10 +4,8 @@ scikit-learn's own scorers never pass the labels on: a test fold that lacks a cl
 scores NaN, and one whose classes differ from those of the training fold, but not in
 number, scores a wrong number without a warning.
 
-`neg_log_loss_logits_scorer` takes the decision function for logits. That it is for
-linear models and boosted trees that are trained on log loss. Margins of support vector
-machines are none, on whatever scale, nor are sums of votes, and scores one class versus
-one (``decision_function_shape="ovo"``) are not even one for each class.
+Each access makes a new scorer (so does `sklearn.metrics.get_scorer`): what
+`set_score_request` sets stays with the scorer that it was set for.
 """
 
 import copy
@@ -19,6 +17,7 @@ from sklearn.metrics import make_scorer
 from fastlogloss._errors import shortened
 from fastlogloss._handover import original
 from fastlogloss._inputs import evaluate, null_loss
+from fastlogloss._responses import objection
 from fastlogloss._scores import checked_eps, read_weights
 from fastlogloss._targets import encode, read
 from fastlogloss.metrics import d2_log_loss_score, log_loss
@@ -37,7 +36,21 @@ class _ClassScorer(_Scorer):
     `neg_log_loss_logits_scorer` scores `decision_function` as logits.
 
     A class unseen in training has probability zero: it costs what the clip allows, 36
-    nats for float64, and from logits, where nothing is clipped, ``inf``.
+    nats for float64, and from logits, where nothing is clipped, ``inf``. An indicator
+    matrix of labels is scored as scikit-learn scores it, its columns in the order of
+    those of the estimator.
+
+    The decision function has to be the logit (of the second of two classes) or, for
+    more classes, the logits of a softmax. It is for `LogisticRegression`,
+    `LogisticRegressionCV`, discriminant analysis, `NearestCentroid`,
+    `GradientBoostingClassifier` with its default loss, `HistGradientBoostingClassifier`
+    and `LGBMClassifier`, also with an objective of fastlogloss; for two classes also
+    for ``SGDClassifier(loss="log_loss")`` and `AdaBoostClassifier`. It is not for
+    support vector machines, `Perceptron`, `RidgeClassifier` and other losses of
+    `SGDClassifier` (margins), for more than two classes not for `SGDClassifier` and
+    `OneVsRestClassifier` (each class against the rest), nor for `OneVsOneClassifier`
+    and `BaggingClassifier`. All these are refused, within pipelines and searches too:
+    use `neg_log_loss_scorer`. Estimators of other libraries are not checked.
 
     Parameters
     ----------
@@ -45,8 +58,8 @@ class _ClassScorer(_Scorer):
         With `classes_`; without it, all is as with scikit-learn's own scorers.
     X : array-like
         What `estimator` predicts from.
-    y_true : array-like of shape (n_samples,)
-        True labels, numbers or strings as `classes_` are.
+    y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
+        True labels, numbers or strings as `classes_` are, or an indicator matrix.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
 
@@ -58,7 +71,8 @@ class _ClassScorer(_Scorer):
     Raises
     ------
     ValueError
-        Where labels are numbers and classes strings, or the other way round.
+        Where labels are numbers and classes strings, or the other way round; for an
+        estimator that is known to answer with what is no logit or no probability.
 
     Examples
     --------
@@ -72,19 +86,36 @@ class _ClassScorer(_Scorer):
     # `_score_func` stays the public metric: its signature is what metadata routing and
     # LogisticRegressionCV look at.
 
+    # Whether an estimator that knows one class is scored. scikit-learn has an error for
+    # it, which those that stand in for its own scorers keep.
+    _takes_one_class = True
+
+    @property
+    def __name__(self):
+        """As in `scoring=`, for displays: they make a label of it."""
+        sign = "neg_" if self._sign < 0 else ""
+        scale = "_logits" if self._kwargs.get("from_logits") else ""
+        return f"{sign}{self._score_func.__name__}{scale}"
+
     def _score(self, method_caller, estimator, X, y_true, **kwargs):
         classes = getattr(estimator, "classes_", None)
+        n_classes = _n_labels(classes)
+        objected = objection(estimator, self._response_method, n_classes)
+        if objected is not None:
+            raise ValueError(objected)
         if (
-            isinstance(classes, list)
-            or np.ndim(classes) != 1
-            or "labels" in self._kwargs
+            n_classes == 0  # several outputs, or no classifier at all
+            or (n_classes == 1 and not self._takes_one_class)
+            or _is_matrix(y_true)
+            or "labels" in self._kwargs  # columns have their names already
         ):
-            # Several outputs or no classifier at all, or columns already named.
             return super()._score(method_caller, estimator, X, y_true, **kwargs)
         metric = functools.partial(_BY_CLASS[self._score_func], classes=classes)
-        if len(classes) == 1:
-            # scikit-learn has no response for this; all other labels are unseen.
-            response = np.ravel(getattr(estimator, self._response_method)(X))
+        if n_classes == 1:
+            # scikit-learn has no response for this; all other labels are unseen. Of two
+            # columns the second is for what is not the class.
+            response = np.asarray(getattr(estimator, self._response_method)(X))
+            response = response if response.ndim == 1 else response[:, 0]
             is_logit = self._response_method == "decision_function"
             rest = np.full(len(response), -np.inf) if is_logit else 1 - response
             (only,) = classes.tolist()
@@ -97,6 +128,22 @@ class _ClassScorer(_Scorer):
         scorer = copy.copy(self)
         scorer._score_func = metric
         return _Scorer._score(scorer, method_caller, estimator, X, y_true, **kwargs)
+
+
+def _n_labels(classes):
+    """Number of labels; 0 for what is no vector of them, or one for each output."""
+    if isinstance(classes, list) or np.ndim(classes) != 1 or len(classes) == 0:
+        return 0
+    return len(classes) if np.ndim(classes[0]) == 0 else 0
+
+
+def _is_matrix(y):
+    """Whether labels are in several columns, or in none for they are no array."""
+    try:
+        shape = np.shape(y[:1] if isinstance(y, list | tuple) else y)
+    except Exception:  # whatever a foreign object raises; scikit-learn raises it again
+        return True
+    return len(shape) != 1 and shape[1:] != (1,)
 
 
 def _evaluate_by_class(
@@ -190,10 +237,26 @@ _BY_CLASS = {
     d2_log_loss_score: _d2_log_loss_score_by_class,
 }
 
-# For estimators whose decision function is the logit, or one for each class. A class
-# unseen in training costs inf: there is no probability to clip.
-neg_log_loss_logits_scorer = _ClassScorer(
-    log_loss, -1, {"from_logits": True}, "decision_function"
-)
-neg_log_loss_scorer = _ClassScorer(log_loss, -1, {}, "predict_proba")
-d2_log_loss_scorer = _ClassScorer(d2_log_loss_score, 1, {}, "predict_proba")
+_SCORERS = {
+    "d2_log_loss_scorer": (d2_log_loss_score, 1, {}, "predict_proba"),
+    "neg_log_loss_logits_scorer": (
+        log_loss,
+        -1,
+        {"from_logits": True},
+        "decision_function",
+    ),
+    "neg_log_loss_scorer": (log_loss, -1, {}, "predict_proba"),
+}
+
+__all__ = list(_SCORERS)
+
+
+def __getattr__(name):
+    if name in _SCORERS:
+        function, sign, options, method = _SCORERS[name]
+        return _ClassScorer(function, sign, dict(options), method)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_SCORERS})

@@ -1,6 +1,8 @@
 from typing import Any, Protocol
 
 class _Scorer(Protocol):
+    @property
+    def __name__(self) -> str: ...
     def __call__(
         self, estimator: Any, X: Any, y_true: Any, *, sample_weight: Any = None
     ) -> float: ...
@@ -9,3 +11,5 @@ class _Scorer(Protocol):
 neg_log_loss_logits_scorer: _Scorer
 neg_log_loss_scorer: _Scorer
 d2_log_loss_scorer: _Scorer
+
+__all__ = ["d2_log_loss_scorer", "neg_log_loss_logits_scorer", "neg_log_loss_scorer"]

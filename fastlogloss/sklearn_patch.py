@@ -1,13 +1,16 @@
 """Switch all of scikit-learn over to fastlogloss, and back.
 
 Replaced are `log_loss` and `d2_log_loss_score` in `sklearn.metrics` and the modules
-behind it, and the scorers named "neg_log_loss" and "d2_log_loss_score". Out of reach
+behind it, the scorers named "neg_log_loss" and "d2_log_loss_score", and `get_scorer`,
+which refuses our metrics where a scorer is wanted. As with scikit-learn's own scorers,
+an estimator that knows one class is an error. Out of reach
 are names bound before (``from sklearn.metrics import log_loss`` run earlier), scorers
 that were made before, and processes that do not run `patch_sklearn` themselves; what
 is sent to joblib workers works there all the same, since it refers to fastlogloss.
 """
 
 import contextlib
+import functools
 import importlib
 import threading
 
@@ -135,15 +138,30 @@ def _replacements():
     """(mapping, key, our object) for every place that holds one of the functions."""
     from fastlogloss import metrics, scorers
 
-    for name in _METRICS:
-        original(name)  # remembered before it is replaced
+    get_scorer = original("get_scorer")  # remembered before it is replaced
+    functools.update_wrapper(_get_scorer, get_scorer, assigned=["__doc__"])
+    functions = {name: getattr(metrics, name) for name in _METRICS}
+    for name, function in {**functions, "get_scorer": _get_scorer}.items():
+        original(name)
         for module in _MODULES:
             names = vars(importlib.import_module(module))
             if name in names:
-                yield names, name, getattr(metrics, name)
+                yield names, name, function
     module = importlib.import_module("sklearn.metrics._scorer")
     for name, attribute in _SCORERS.items():
-        scorer = getattr(scorers, attribute)
         for names, key in ((module._SCORERS, name), (vars(module), attribute)):
             if key in names:  # older releases have no scorer of the D^2 score
+                scorer = getattr(scorers, attribute)  # a new one for each place
+                scorer._takes_one_class = False
                 yield names, key, scorer
+
+
+def _get_scorer(scoring):
+    # check_scoring takes a metric for a scorer unless its module is one of sklearn.
+    # It ends here; asked about its own metric, it says what is wrong.
+    from fastlogloss import metrics
+
+    for name in _METRICS:
+        if scoring is getattr(metrics, name):
+            original("check_scoring")(scoring=original(name))
+    return original("get_scorer")(scoring)

@@ -36,7 +36,12 @@ from sklearn.datasets import (
 from sklearn.model_selection import train_test_split
 from sklearn.utils.class_weight import compute_sample_weight
 
-from fastlogloss import log_loss
+from fastlogloss import (
+    d2_log_loss_scorer,
+    log_loss,
+    neg_log_loss_logits_scorer,
+    neg_log_loss_scorer,
+)
 from fastlogloss.derivatives import log_loss_gradient_hessian
 from fastlogloss.integrations import boosting
 from fastlogloss.integrations.boosting import (
@@ -1304,3 +1309,55 @@ class TestBadInput:
         assert lightgbm_sklearn_metric(y, scores, None)[1] == expected
         gradient, _ = lightgbm_sklearn_objective(y, scores, None)
         assert gradient.sum() == pytest.approx(0.0 if n_classes > 2 else 2.0)
+
+
+FOREST = {"boosting_type": "rf", "subsample_freq": 1, "subsample": 0.5}
+
+
+class TestScorers:
+    """LightGBM's classifier in the scorers, which know what it answers."""
+
+    @staticmethod
+    def fitted(n_classes, **parameters):
+        X, y = load_digits(return_X_y=True)
+        X, y = X[y < n_classes], y[y < n_classes]
+        model = lightgbm.LGBMClassifier(
+            n_estimators=3, verbosity=-1, n_jobs=1, **parameters
+        )
+        return model.fit(X, y), X, y
+
+    @pytest.mark.parametrize("n_classes", [2, 3])
+    def test_raw_scores_are_no_probabilities(self, n_classes):
+        """What predict_proba gives where the objective is ours."""
+        arguments = self.fitted(n_classes, objective=lightgbm_sklearn_objective)
+        for scorer in (neg_log_loss_scorer, d2_log_loss_scorer):
+            with pytest.raises(ValueError, match="use neg_log_loss_logits_scorer"):
+                scorer(*arguments)
+        model, X, y = arguments
+        expected = log_loss(y, model.predict(X, raw_score=True), from_logits=True)
+        assert neg_log_loss_logits_scorer(*arguments) == -expected
+
+    @pytest.mark.parametrize(
+        ("n_classes", "parameters"),
+        [(2, {}), (3, {}), (2, {"objective": "cross_entropy"}), (3, {"sigmoid": 2.0})],
+    )
+    def test_logits(self, n_classes, parameters):
+        arguments = self.fitted(n_classes, **parameters)
+        expected = neg_log_loss_scorer(*arguments)
+        score = neg_log_loss_logits_scorer(*arguments)
+        assert score == pytest.approx(expected, rel=1e-9)
+
+    @pytest.mark.parametrize(
+        ("n_classes", "parameters", "words"),
+        [
+            (3, {"objective": "multiclassova"}, "each class against the rest"),
+            (3, {"objective": "ova"}, "each class against the rest"),
+            (2, {"sigmoid": 2.0}, "a multiple of the logits"),
+            (2, FOREST, "averages over models"),
+            (3, FOREST, "averages over models"),
+        ],
+    )
+    def test_no_logits(self, n_classes, parameters, words):
+        arguments = self.fitted(n_classes, **parameters)
+        with pytest.raises(ValueError, match=f"LGBM.* gives .*{words}.*: use neg_log"):
+            neg_log_loss_logits_scorer(*arguments)

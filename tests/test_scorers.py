@@ -1,47 +1,80 @@
 """The scorers: scikit-learn's numbers where they are right, right ones elsewhere."""
 
+import contextlib
 import copy
 import math
 import pickle
+import pydoc
+import warnings
 
+import matplotlib.pyplot
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
+import scipy.sparse
 import sklearn
 from compare import outcome
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_digits,
+    load_wine,
+    make_classification,
+)
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    BaggingClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    IsolationForest,
+    RandomForestClassifier,
+    StackingClassifier,
+)
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
-from sklearn.feature_selection import RFECV
+from sklearn.feature_selection import RFE, RFECV
+from sklearn.frozen import FrozenEstimator
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import (
     LinearRegression,
     LogisticRegression,
     LogisticRegressionCV,
+    Perceptron,
+    RidgeClassifier,
+    SGDClassifier,
 )
 from sklearn.metrics import get_scorer, get_scorer_names, make_scorer
 from sklearn.model_selection import (
+    FixedThresholdClassifier,
     GridSearchCV,
     HalvingGridSearchCV,
     KFold,
+    LearningCurveDisplay,
+    ValidationCurveDisplay,
     cross_val_score,
     cross_validate,
     learning_curve,
 )
-from sklearn.multioutput import MultiOutputClassifier
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.semi_supervised import SelfTrainingClassifier
+from sklearn.svm import SVC, LinearSVC, OneClassSVM
+from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils import all_estimators
 
 import fastlogloss
 from fastlogloss import (
     d2_log_loss_scorer,
     neg_log_loss_logits_scorer,
     neg_log_loss_scorer,
+    scorers,
 )
 
 # Both add up float64; see _TOLERANCES of compare.py.
@@ -558,14 +591,159 @@ class TestWeights:
         assert close(ours, theirs)
         assert not np.allclose(ours, plain)
 
-    def test_requests_stay_with_the_copy(self):
+    @pytest.mark.parametrize("name", scorers.__all__)
+    @pytest.mark.parametrize("module", [fastlogloss, scorers])
+    def test_requests_stay_with_the_object(self, module, name):
+        def request(scorer):
+            requests = scorer.get_metadata_routing().score.requests
+            return requests.get("sample_weight")
+
         with sklearn.config_context(enable_metadata_routing=True):
-            changed = copy.deepcopy(neg_log_loss_scorer)
-            changed.set_score_request(sample_weight=True)
-            requests = neg_log_loss_scorer.get_metadata_routing().score.requests
-            assert requests.get("sample_weight") is None
-            requests = changed.get_metadata_routing().score.requests
-            assert requests["sample_weight"] is True
+            changed = getattr(module, name)
+            assert changed.set_score_request(sample_weight=True) is changed
+            changed._kwargs["eps"] = 0.1
+            sent = pickle.loads(pickle.dumps(changed))
+            assert request(changed) is request(sent) is True
+            assert request(copy.deepcopy(changed)) is True
+            for other in (fastlogloss, scorers):
+                assert request(getattr(other, name)) is None
+                assert "eps" not in getattr(other, name)._kwargs
+
+
+TARGETS = {
+    "binary": lambda y, Y: np.minimum(y, 1),
+    "multiclass": lambda y, Y: y,
+    "strings": lambda y, Y: np.array(["a", "b", "c"])[y],
+    "floats": lambda y, Y: y.astype(float),
+    "column": lambda y, Y: y[:, None],
+    "binary column": lambda y, Y: Y[:, :1],
+    "column of a frame": lambda y, Y: pd.DataFrame(Y[:, :1]),
+    "one class": lambda y, Y: np.ones_like(y),
+    "column of one class": lambda y, Y: np.ones_like(y)[:, None],
+    "one-hot": lambda y, Y: np.eye(3, dtype=int)[y],
+    "one-hot of two": lambda y, Y: np.eye(2, dtype=int)[np.minimum(y, 1)],
+    "multilabel": lambda y, Y: Y,
+    "multilabel of two": lambda y, Y: Y[:, :2],
+    "label that nobody has": lambda y, Y: np.c_[Y, np.zeros_like(y)],
+    "float matrix": lambda y, Y: Y.astype(float),
+    "bool matrix": lambda y, Y: Y.astype(bool),
+    "object matrix": lambda y, Y: Y.astype(object),
+    "list of lists": lambda y, Y: Y.tolist(),
+    "frame": lambda y, Y: pd.DataFrame(Y, columns=["u", "v", "w"]),
+    "polars": lambda y, Y: pl.DataFrame(Y),
+    "sparse matrix": lambda y, Y: scipy.sparse.csr_matrix(Y),
+    "sparse array": lambda y, Y: scipy.sparse.csc_array(Y),
+    "sparse column": lambda y, Y: scipy.sparse.csr_matrix(Y[:, :1]),
+    "two outputs of classes": lambda y, Y: np.stack([y, Y[:, 0]], axis=1),
+    "matrix of strings": lambda y, Y: np.array(["a", "b"])[Y],
+}
+ESTIMATORS = {
+    "naive Bayes": GaussianNB(),
+    "logistic": LogisticRegression(),
+    "versus rest": OneVsRestClassifier(LogisticRegression()),
+    "trees versus rest": OneVsRestClassifier(DecisionTreeClassifier(max_depth=2)),
+    "network": MLPClassifier((3,), max_iter=10, random_state=0),
+    "neighbours": KNeighborsClassifier(20),
+    "forest": RandomForestClassifier(3, max_depth=2, random_state=0),
+    "tree": DecisionTreeClassifier(max_depth=2, random_state=0),
+    "chain": ClassifierChain(LogisticRegression()),
+    "outputs": MultiOutputClassifier(GaussianNB()),
+    "shares": DummyClassifier(strategy="prior"),
+    "uniform": DummyClassifier(strategy="uniform"),
+    "pipeline": make_pipeline(
+        StandardScaler(), OneVsRestClassifier(LogisticRegression())
+    ),
+    "search": GridSearchCV(
+        OneVsRestClassifier(LogisticRegression()), {"estimator__C": [1.0]}, cv=2
+    ),
+    "regression": LinearRegression(),
+}
+
+
+@pytest.fixture(scope="module")
+def few(small):
+    X, y = small
+    return X[:80], y[:80]
+
+
+@pytest.fixture(scope="module")
+def targets(few):
+    X, y = few
+    Y = (X[:, [0, 1, 2]] + X[:, [3, 4, 3]] > 0.5).astype(int)
+    return {name: make(y, Y) for name, make in TARGETS.items()}
+
+
+@pytest.fixture(scope="module", params=ESTIMATORS)
+def fitted(request, few, targets):
+    """The same estimator fitted on each target that it can be fitted on."""
+    models = {}
+    for name, y in targets.items():
+        with warnings.catch_warnings(), contextlib.suppress(Exception):
+            warnings.simplefilter("ignore")
+            models[name] = clone(ESTIMATORS[request.param]).fit(few[0], y)
+    assert len(models) >= 5
+    return models
+
+
+class TestTargets:
+    """scikit-learn's outcome for all kinds of targets, or a better one."""
+
+    @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+    @pytest.mark.parametrize("name", NAMES)
+    def test_of_the_fit(self, fitted, targets, few, name, weighted):
+        X, y = few
+        w = {"sample_weight": np.linspace(0.1, 2, len(y))} if weighted else {}
+        for target, model in fitted.items():
+            ours = outcome(SCORERS[name], model, X, targets[target], **w)
+            theirs = outcome(get_scorer(name), model, X, targets[target], **w)
+            if theirs.error and "one class" in target and ours.error is None:
+                assert np.isfinite(ours.value)
+                continue
+            self.assert_same(ours, theirs, target)
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_matrices(self, fitted, targets, few, name):
+        """Also where the estimator was fitted on another kind of target."""
+        others = {"binary", "strings", "one-hot", "multilabel"} & fitted.keys()
+        for model in map(fitted.get, others):
+            for target, y in targets.items():
+                if np.shape(y)[1:] not in ((), (1,)):
+                    ours = outcome(SCORERS[name], model, few[0], y)
+                    theirs = outcome(get_scorer(name), model, few[0], y)
+                    self.assert_same(ours, theirs, target)
+
+    def assert_same(self, ours, theirs, target):
+        assert ours.warnings == theirs.warnings, target
+        if ours.error or theirs.error:
+            assert ours.error, target
+            assert theirs.error, target
+            assert ours.error[0] is theirs.error[0], target
+        else:
+            np.testing.assert_allclose(
+                ours.value, theirs.value, rtol=RTOL, atol=RTOL, err_msg=target
+            )
+
+    # One classifier for each column: nothing makes their probabilities sum to one.
+    @pytest.mark.filterwarnings("ignore:The y_.* values do not sum to one")
+    def test_in_a_search(self, small):
+        X, y = small
+        ours, theirs = (
+            cross_validate(
+                OneVsRestClassifier(LogisticRegression()),
+                X,
+                np.eye(3, dtype=int)[y],
+                scoring=scoring,
+            )["test_score"]
+            for scoring in (neg_log_loss_scorer, "neg_log_loss")
+        )
+        assert np.isfinite(ours).all()
+        assert close(ours, theirs)
+
+    def test_logits_have_no_matrix(self, small):
+        X, y = small
+        model = LogisticRegression().fit(X, y)
+        with pytest.raises(ValueError, match="y_true"):
+            neg_log_loss_logits_scorer(model, X, np.eye(3, dtype=int)[y])
 
 
 class TestObject:
@@ -585,6 +763,74 @@ class TestObject:
         assert "greater_is_better=False" in repr(neg_log_loss_scorer)
         assert "d2_log_loss_score" in repr(d2_log_loss_scorer)
         assert "predict_proba" in repr(d2_log_loss_scorer)
+
+    @pytest.mark.parametrize("name", scorers.__all__)
+    def test_every_access_is_a_new_one(self, name):
+        from_package = getattr(fastlogloss, name)
+        assert from_package is not getattr(fastlogloss, name)
+        assert from_package is not getattr(scorers, name)
+        # As with scikit-learn's, equal is what is the same.
+        assert from_package != getattr(scorers, name)
+        assert from_package in {from_package}
+        assert type(from_package) is type(getattr(scorers, name))
+        assert isinstance(from_package, type(get_scorer("accuracy")))
+
+    def test_import(self):
+        namespace = {}
+        exec("from fastlogloss.scorers import *", namespace)
+        assert set(scorers.__all__) <= namespace.keys()
+        assert set(scorers.__all__) <= {*dir(scorers)} & {*dir(fastlogloss)}
+        with pytest.raises(AttributeError, match="no attribute 'log_scorer'"):
+            _ = scorers.log_scorer
+
+    @pytest.mark.parametrize(
+        ("scorer", "name"),
+        [
+            (neg_log_loss_scorer, "neg_log_loss"),
+            (d2_log_loss_scorer, "d2_log_loss_score"),
+            (neg_log_loss_logits_scorer, "neg_log_loss_logits"),
+        ],
+    )
+    def test_name(self, scorer, name):
+        """That of `scoring=`: what makes a label of one makes it of the other."""
+        assert scorer.__name__ == name
+        assert copy.deepcopy(scorer).__name__ == name
+
+    @pytest.mark.parametrize("negate", [False, True])
+    def test_labels_of_displays(self, small, negate):
+        X, y = small
+        labels = []
+        for scoring in (neg_log_loss_scorer, "neg_log_loss"):
+            keywords = {"scoring": scoring, "negate_score": negate}
+            displays = (
+                LearningCurveDisplay.from_estimator(
+                    GaussianNB(), X, y, train_sizes=[0.5, 1.0], **keywords
+                ),
+                ValidationCurveDisplay.from_estimator(
+                    GaussianNB(),
+                    X,
+                    y,
+                    param_name="var_smoothing",
+                    param_range=[1e-9, 1e-3],
+                    **keywords,
+                ),
+            )
+            labels.append([display.ax_.get_ylabel() for display in displays])
+            matplotlib.pyplot.close("all")
+        assert labels[0] == labels[1]
+        assert labels[0][0] == ("Log loss" if negate else "Negative log loss")
+
+    @pytest.mark.parametrize("name", scorers.__all__)
+    def test_help(self, name):
+        text = pydoc.plain(pydoc.render_doc(getattr(fastlogloss, name)))
+        for word in (
+            name,
+            "SGDClassifier",
+            "Parameters",
+            "y_true",
+            "set_score_request",
+        ):
+            assert word in text
 
     def test_unchanged_by_use(self, small):
         X, y = small
@@ -746,3 +992,172 @@ class TestLogits:
         X, y = small
         with pytest.raises(AttributeError, match="decision_function"):
             neg_log_loss_logits_scorer(GaussianNB().fit(X, y), X, y)
+
+
+def instances(estimator_class):
+    """With defaults, around a logistic regression if it has to be around something."""
+    inner = LogisticRegression(max_iter=5)
+    for arguments in (
+        {},
+        {"estimator": inner},
+        {"estimator": inner, "param_grid": {"C": [1.0, 10.0]}},
+        {"estimator": inner, "param_distributions": {"C": [1.0, 10.0]}, "n_iter": 2},
+        {"estimators": [("inner", inner)]},
+        {"steps": [("inner", inner)]},
+    ):
+        with contextlib.suppress(TypeError):
+            yield estimator_class(**arguments)
+
+
+VARIANTS = [
+    SGDClassifier(loss="log_loss", random_state=0),
+    SGDClassifier(loss="modified_huber", random_state=0),
+    GradientBoostingClassifier(loss="exponential", n_estimators=5),
+    LogisticRegression(solver="liblinear"),
+    LogisticRegressionCV(Cs=[0.1, 1.0], cv=2, solver="liblinear", scoring="accuracy"),
+    SVC(decision_function_shape="ovo"),
+    OneVsRestClassifier(GradientBoostingClassifier(loss="exponential")),
+    OneVsRestClassifier(LinearSVC()),
+    Pipeline([("model", OneVsRestClassifier(LogisticRegression()))]),
+    make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss", random_state=0)),
+    GridSearchCV(
+        make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss")),
+        {"sgdclassifier__alpha": [1e-2]},
+    ),
+    RFE(SGDClassifier(loss="log_loss", random_state=0)),
+    SelfTrainingClassifier(AdaBoostClassifier(n_estimators=5)),
+    StackingClassifier([("a", GaussianNB())], AdaBoostClassifier(n_estimators=5)),
+    FixedThresholdClassifier(AdaBoostClassifier(n_estimators=5)),
+    FrozenEstimator(AdaBoostClassifier(n_estimators=5)),
+    AdaBoostClassifier(SVC(), n_estimators=5),
+]
+
+
+# Their parameters and attributes are being renamed, and some models are cut short.
+@pytest.mark.filterwarnings("ignore")
+class TestOnlyLogits:
+    """A decision function scores what predict_proba does, or is refused."""
+
+    @pytest.fixture(params=[2, 3])
+    def data(self, request):
+        X, y = make_classification(
+            200,
+            6,
+            n_informative=4,
+            n_classes=request.param,
+            class_sep=0.5,
+            random_state=0,
+        )
+        return np.abs(X), y
+
+    def assert_equal_or_refused(self, model, X, y):
+        """Returns whether it was scored; None if the model does not fit the data."""
+        try:
+            if isinstance(model, FrozenEstimator):
+                model.estimator.fit(X, y)
+            model.fit(X, y)
+            model.decision_function(X[:1])
+        except Exception:
+            return None
+        ours = outcome(neg_log_loss_logits_scorer, model, X, y)
+        if ours.error:
+            assert ours.error[0] is ValueError
+            assert ours.error[1].startswith("decision_function of ")
+            return False
+        assert ours.value == pytest.approx(neg_log_loss_scorer(model, X, y), rel=1e-6)
+        return True
+
+    def test_all_of_sklearn(self, data):
+        n_classes = len(set(data[1]))
+        scored, refused = set(), set()
+        for name, estimator_class in all_estimators():
+            if not hasattr(estimator_class, "decision_function"):
+                continue
+            for model in instances(estimator_class):
+                result = self.assert_equal_or_refused(model, *data)
+                if result is not None:
+                    (scored if result else refused).add(name)
+        assert scored >= {
+            "GradientBoostingClassifier",
+            "GridSearchCV",
+            "HistGradientBoostingClassifier",
+            "LinearDiscriminantAnalysis",
+            "LogisticRegression",
+            "LogisticRegressionCV",
+            "Pipeline",
+            "QuadraticDiscriminantAnalysis",
+            "RFE",
+            "SelfTrainingClassifier",
+            "StackingClassifier",
+        }
+        assert refused >= {"LinearSVC", "OneVsOneClassifier", "Perceptron", "SVC"}
+        several = {"AdaBoostClassifier", "OneVsRestClassifier"}
+        assert several <= (refused if n_classes > 2 else scored)
+
+    @pytest.mark.parametrize("model", VARIANTS, ids=lambda model: str(model)[:40])
+    def test_parameters_and_wrappers(self, data, model):
+        self.assert_equal_or_refused(clone(model), *data)
+
+    @pytest.mark.parametrize(
+        ("model", "words"),
+        [
+            (SGDClassifier(loss="log_loss"), "SGDClassifier gives logits of each"),
+            (LinearSVC(), "LinearSVC gives margins.* calibrate it"),
+            (SVC(), "SVC gives margins.* calibrate it"),
+            (OneVsRestClassifier(LogisticRegression()), "against the rest"),
+            (make_pipeline(StandardScaler(), Perceptron()), "Perceptron gives margins"),
+            (GridSearchCV(RidgeClassifier(), {}), "RidgeClassifier gives margins"),
+            (BaggingClassifier(LogisticRegression()), "averages"),
+        ],
+    )
+    def test_message(self, small, model, words):
+        X, y = small
+        with pytest.raises(ValueError, match=f"{words}.* use neg_log_loss_scorer"):
+            neg_log_loss_logits_scorer(clone(model).fit(X, y), X, y)
+
+    @pytest.mark.parametrize("model", [OneClassSVM(), IsolationForest(n_estimators=3)])
+    def test_no_classifier(self, small, model):
+        X, y = small
+        with pytest.raises(ValueError, match=r"gives margins, not logits$"):
+            neg_log_loss_logits_scorer(model.fit(X), X, y)
+
+    def test_advice_works(self, small):
+        X, y = small
+        model = CalibratedClassifierCV(LinearSVC()).fit(X, y)
+        assert np.isfinite(neg_log_loss_scorer(model, X, y))
+
+    def test_own_decision_function(self, small):
+        """What somebody has made of it is not known, and let through."""
+
+        class Calibrated(LinearSVC):
+            def decision_function(self, X):
+                return 0.5 * super().decision_function(X)
+
+        class Renamed(LinearSVC):
+            pass
+
+        X, y = small
+        model = Calibrated().fit(X, y)
+        expected = fastlogloss.log_loss(y, model.decision_function(X), from_logits=True)
+        assert neg_log_loss_logits_scorer(model, X, y) == -expected
+        with pytest.raises(ValueError, match="Renamed gives margins"):
+            neg_log_loss_logits_scorer(Renamed().fit(X, y), X, y)
+
+    def test_older_parameter(self, small):
+        """`multi_class`, which LogisticRegression had before scikit-learn 1.8."""
+        X, y = small
+        for n_classes, scheme in ((2, "multinomial"), (3, "ovr")):
+            model = LogisticRegression().fit(X, np.minimum(y, n_classes - 1))
+            model.multi_class = scheme
+            with pytest.raises(ValueError, match="LogisticRegression gives"):
+                neg_log_loss_logits_scorer(model, X, np.minimum(y, n_classes - 1))
+
+    def test_not_fitted(self, small):
+        for model in (
+            LogisticRegression(),
+            GridSearchCV(LogisticRegression(), {}),
+            OneVsRestClassifier(LogisticRegression()),
+            make_pipeline(StandardScaler(), LogisticRegression()),
+        ):
+            with pytest.raises(AttributeError):  # NotFittedError is one
+                neg_log_loss_logits_scorer(model, *small)
