@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastlogloss._errors import check_flag, check_out, check_rows
-from fastlogloss._handover import log_loss_rows, original
+from fastlogloss._handover import ask_about_sums, log_loss_rows, original
 from fastlogloss._inputs import DOUBLE, Options, evaluate, null_loss
 from fastlogloss._kernels import mean_loss
 from fastlogloss._scores import (
@@ -155,8 +155,8 @@ def log_loss(
         if normalize:
             return float(mean)
         return float(rows.sum() if sample_weight is None else rows @ sample_weight)
-    if not found.sums_to_one:
-        original("log_loss")(y_true, y_proba, **keywords)  # for its warning
+    if found.bad_sum_from >= 0:
+        ask_about_sums(found.proba, found.bad_sum_from)
     return found.loss / found.weight if normalize else found.loss
 
 
@@ -213,8 +213,8 @@ def d2_log_loss_score(
     found = evaluate(y_true, y_proba, sample_weight, labels)
     if found is None or found.weight == 0 or len(found.codes) < 2:
         return original("d2_log_loss_score")(y_true, y_proba, **keywords)
-    if not found.sums_to_one:
-        original("log_loss")(y_true, y_proba, **keywords)  # for its warning
+    if found.bad_sum_from >= 0:
+        ask_about_sums(found.proba, found.bad_sum_from)
     return 1.0 - found.loss / null_loss(found.codes, found.n_classes, found.weights)
 
 
@@ -296,15 +296,16 @@ def sample_log_loss(
     if options is not None:
         return _score_rows(y_true, y_proba, labels, options, out)
     found = evaluate(y_true, y_proba, labels=labels, eps=low, rows=out is None)
-    if found is None or not found.sums_to_one:
-        original("log_loss")(y_true, y_proba, labels=labels)  # raises or warns
     if found is None:
+        original("log_loss")(y_true, y_proba, labels=labels)  # raises, or warns
         rows = log_loss_rows(y_true, y_proba, labels, low)
         if out is None:
             return rows
         check_rows(out, len(rows))
         out[...] = rows
         return out
+    if found.bad_sum_from >= 0:
+        ask_about_sums(found.proba, found.bad_sum_from)
     if out is None:
         return found.rows
     return write_rows(found.codes, found.proba, Options(low), out)
