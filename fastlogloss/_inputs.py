@@ -42,15 +42,20 @@ _NARROW_EPS = {np.dtype(np.float32): 2.0**-23, np.dtype(np.float16): 2.0**-10}
 def limits(dtype, n_columns):
     """Machine epsilon, and how far from 1 the sum of a row is sure to be good.
 
-    scikit-learn: isclose(sum, 1, rtol=sqrt(eps)) with the default atol of 1e-8. It adds
-    up in the dtype of the probabilities and in another order, so that each addition may
-    be rounded otherwise than ours; but for that of two float64.
+    scikit-learn adds up in the dtype of the probabilities, and in another order. Each
+    addition may be rounded otherwise than ours; but for that of two float64.
     """
     eps = _NARROW_EPS.get(dtype, _EPS)
-    rounding = (n_columns - 2) * 2 * _EPS
+    additions = n_columns - 1
+    rounding = additions * _EPS if additions > 1 else 0.0
     if eps != _EPS:
         rounding += n_columns * eps / 2
-    return eps, 1e-8 + math.sqrt(eps) - rounding
+    return eps, sum_tolerance(eps) - rounding
+
+
+def sum_tolerance(eps):
+    """How far from 1 scikit-learn takes a sum: isclose(sum, 1, rtol=sqrt(eps))."""
+    return 1e-8 + math.sqrt(eps)
 
 
 DOUBLE = limits(np.dtype(np.float64), 1000)  # for all that take the short way
