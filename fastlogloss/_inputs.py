@@ -299,7 +299,7 @@ def worst_rows(p, first=0):
     Yields (start, stop, row, sum), from row `first` on. A NaN is furthest.
     """
     dtype = np.dtype(np.float32 if p.dtype.type is np.float32 else np.float64)
-    step = max(1, 4 * _CHUNK // p.shape[1])
+    step = max(1, 2 * _CHUNK // p.shape[1])
     for start in range(first, len(p), step):
         chunk = p[start : start + step]
         found = _kernels.loops.worst_row(chunk)

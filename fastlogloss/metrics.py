@@ -85,10 +85,12 @@ def log_loss(
     Raises
     ------
     ValueError, TypeError, ZeroDivisionError
-        Those of scikit-learn, for input that it rejects; ValueError or TypeError for an
-        `eps` that is no number in [0, 0.5), a `label_smoothing` that is none in [0, 1),
-        and `y_pred` with what scikit-learn has no word for. From logits, soft targets
-        or smoothed labels, errors name the argument and the first row that is wrong.
+        Those of scikit-learn, for input that it rejects, with a note (PEP 678) that
+        names the argument, the first row that is wrong and what to do; ValueError or
+        TypeError for an `eps` that is no number in [0, 0.5), a `label_smoothing` that
+        is none in [0, 1), and `y_pred` with what scikit-learn has no word for. From
+        logits, soft targets or smoothed labels, errors name argument and row
+        themselves.
 
     Warns
     -----
@@ -194,7 +196,8 @@ def d2_log_loss_score(
     Raises
     ------
     ValueError, TypeError, ZeroDivisionError
-        Those of scikit-learn, for input that it rejects.
+        Those of scikit-learn, for input that it rejects, with a note as of
+        :func:`log_loss`.
 
     References
     ----------
@@ -269,9 +272,9 @@ def sample_log_loss(
     Raises
     ------
     ValueError, TypeError
-        Those of scikit-learn's `log_loss`, for input that it rejects; TypeError for an
-        `out` that is no ndarray of float64, ValueError for one that is read-only or of
-        another shape.
+        Those of scikit-learn's `log_loss`, for input that it rejects, with a note as of
+        :func:`log_loss`; TypeError for an `out` that is no ndarray of float64,
+        ValueError for one that is read-only or of another shape.
 
     Warns
     -----
