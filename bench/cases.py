@@ -12,6 +12,8 @@ from itertools import cycle
 import numpy as np
 import pandas as pd
 
+from fastlogloss import log_loss
+
 PROBABILITIES = "Log loss of probabilities"
 DERIVATIVES = "Logits, derivatives and losses prepared once"
 MEMORY = 1 << 29  # bytes: some times what caches hold
@@ -129,6 +131,12 @@ def read_memory(data):
     return call
 
 
+def clean_rows(data):
+    """Our own call, of rows that do sum to one."""
+    p = data.p.astype(np.float64)
+    return partial(log_loss, data.y, p / p.sum(axis=1, keepdims=True))
+
+
 @dataclass(frozen=True)
 class Reference:
     """What the memory allows; `threads` are those of the libraries it calls."""
@@ -143,6 +151,7 @@ REFERENCES = {
     "g = y + z, h = z": Reference(write_derivatives),
     "P @ y": Reference(read_stack, threads=2),
     "y @ p from memory": Reference(read_memory, threads=2),
+    "clean rows": Reference(clean_rows),
 }
 
 
@@ -161,6 +170,19 @@ def multiclass(rng, n, n_classes):
     p = rng.random((n, n_classes))
     p /= p.sum(axis=1, keepdims=True)
     return Data(rng.integers(n_classes, size=n), p)
+
+
+def rounded(rng, n, n_classes):
+    """As in a file of four decimals: the sums of many rows are off by one of them."""
+    data = multiclass(rng, n, n_classes)
+    return Data(data.y, np.maximum(data.p.round(4), 1e-4))
+
+
+def narrow(rng, n):
+    """As of XGBoost: float32 in an array of float64, whose tolerance is another."""
+    p = rng.random(n).astype(np.float32)
+    y = (rng.random(n) < p).astype(np.int64)
+    return Data(y, np.column_stack([1 - p, p]).astype(np.float64))
 
 
 def logits(rng, n):
@@ -254,6 +276,20 @@ CASES = [
         "multiclass",
         partial(multiclass, n=10**5, n_classes=1000),
         (Target("P.sum()", 1.3),),
+    ),
+    Case(
+        "off-2",
+        "n=1e6, 2 classes, float32 kept as float64",
+        "off",
+        partial(narrow, n=10**6),
+        (Target("clean rows", 2.5), Target("scikit-learn", 1 / 20)),
+    ),
+    Case(
+        "off-3",
+        "n=1e6, 3 classes, rounded to 4 decimals",
+        "off",
+        partial(rounded, n=10**6, n_classes=3),
+        (Target("clean rows", 2.5), Target("scikit-learn", 1 / 20)),
     ),
     Case(
         "small",

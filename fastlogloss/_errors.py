@@ -30,6 +30,19 @@ def find(is_wrong, array):
     return None
 
 
+def find_missing(array):
+    """Index of the first missing value; or None."""
+    kind = array.dtype.kind
+    if kind in "fc":
+        return find(np.isnan, array)
+    if kind in "mM":
+        return find(np.isnat, array)
+    if kind in "OT":
+        function = np.frompyfunc(is_missing, 1, 1)
+        return find(lambda a: function(a.astype(object)).astype(bool), array)
+    return None
+
+
 def place(at, options=None):
     words = f"row {at[0]}" if len(at) == 1 else f"row {at[0]}, column {at[1]}"
     return words + options.of if options else words
@@ -83,36 +96,46 @@ def check_rows(out, n):
 
 def explain_labels(labels, name, limit=None, score_name=None):
     """Raise for the first of the labels that is none, or one more than the `limit`."""
+    text = objection(labels, name, limit, score_name)
+    if text is None:
+        text = (
+            f"{name} must hold labels, strings or whole numbers, got "
+            f"{describe(labels)}; objects must be strings"
+        )
+    raise ValueError(text)
+
+
+def objection(labels, name, limit=None, score_name=None):
+    """What to say of the first of the labels that `explain_labels` raises for."""
     found = {}  # in the order of their first rows
     for row, label in enumerate(labels):
         is_scalar = isinstance(label, np.generic) and label.dtype.kind in "biufcUS"
         value = label.item() if is_scalar else label
         first = next(iter(found), value)
-        objection = _objection(value)
-        if objection is None and isinstance(value, str) != isinstance(first, str):
-            objection = f", but {first!r} in row 0"
-        if objection is not None:
-            raise ValueError(
+        why = _objection(value)
+        if why is None and isinstance(value, str) != isinstance(first, str):
+            why = f", but {first!r} in row 0"
+        if why is not None:
+            return (
                 f"{name} must hold labels, strings or whole numbers, got {value!r} in "
-                f"row {row}{objection}"
+                f"row {row}{why}"
             )
         found[value] = row
         if limit is not None and len(found) > limit:
-            raise ValueError(
+            return (
                 f"{name} holds labels beyond the {limit} classes of {score_name}: "
                 f"after {shortened([*found][:limit])} comes {value!r} in row {row}; "
                 f"name all labels (labels=), or has {score_name} another shape?"
             )
-    raise ValueError(
-        f"{name} must hold labels, strings or whole numbers, got {describe(labels)}; "
-        "objects must be strings"
-    )
+    return None
 
 
 def _objection(label):
     """What to say of what is no label; None of labels."""
     if isinstance(label, str):
         return None
+    if is_missing(label):
+        return "; leave out rows without a label"
     if isinstance(label, int):
         fits = -(2**63) <= label < 2**64
         return None if fits else ", which has more than 64 bits"
@@ -124,6 +147,115 @@ def _objection(label):
         if 0 < label < 1:
             return "; are these soft targets (soft_targets=True)?"
     return ""
+
+
+def is_missing(value):
+    """Whether it stands for no value: None, NaN, NaT, pandas.NA."""
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except TypeError:  # of pandas.NA, which is neither equal nor different
+        return type(value).__name__ == "NAType"
+
+
+def add_reason(error, y_true, y_proba=None, sample_weight=None, labels=None, **others):
+    """Add to an error of scikit-learn what it leaves out: argument, row, remedy."""
+    # Lengths and parameters it names itself.
+    names_all = type(error).__name__ == "InvalidParameterError"
+    if names_all or isinstance(error, Warning) or "inconsistent num" in str(error):
+        return
+    try:
+        if y_proba is None:
+            y_proba = others.get("y_pred")
+        reason = (
+            _reason_in_scores(y_proba)
+            or _reason_in_weights(sample_weight)
+            or _reason_in_labels(y_true, y_proba, labels)
+        )
+        if reason and reason not in getattr(error, "__notes__", ()):
+            error.add_note(reason)
+    except Exception:  # whatever a foreign object raises; the error is raised as it is
+        return
+
+
+def _reason_in_scores(y_proba):
+    p = as_array(y_proba)
+    at = find_missing(p)
+    if at is not None:
+        return f"y_proba is missing or NaN in {place(at)}: leave such rows out."
+    if p.dtype.kind == "O":
+        p = p.astype(np.float64)
+    at = find(lambda p: ~((p >= 0) & (p <= 1)), p)
+    if at is None:
+        return None
+    return (
+        f"y_proba is {p[at]} in {place(at)}, which is no probability. log_loss takes "
+        "logits with from_logits=True; clip what is off by rounding."
+    )
+
+
+def _reason_in_weights(sample_weight):
+    if sample_weight is None:
+        return None
+    w = as_array(sample_weight)
+    at = find_missing(w)
+    if at is not None:
+        return f"sample_weight is missing or NaN in {place(at)}: 0 leaves a row out."
+    at = find(lambda w: ~np.isfinite(w), w)
+    return at and f"sample_weight is {w[at]} in {place(at)}: 0 leaves a row out."
+
+
+def _reason_in_labels(y_true, y_proba, labels):
+    y = as_array(y_true)
+    at = find_missing(y)
+    if at is not None:
+        return (
+            f"y_true is missing or NaN in {place(at[:1])}: leave such rows out of all "
+            "arguments."
+        )
+    y = y[:, 0] if y.shape[1:] == (1,) else y
+    if y.ndim == 2:
+        return _reason_in_columns(y, as_array(y_proba))
+    numbers = y
+    if y.dtype.kind == "O" and not any(isinstance(label, str) for label in y.flat):
+        numbers = y.astype(np.float64)
+    if numbers.dtype.kind == "f":
+        at = find(lambda y: ~(np.isfinite(y) & (y == np.floor(y))), numbers)
+        if at is not None:
+            soft = "; log_loss takes soft targets with soft_targets=True"
+            hint = soft if 0 < numbers[at] < 1 else ""
+            return (
+                f"y_true is {numbers[at]} in {place(at)}: labels are strings or whole "
+                f"numbers{hint}."
+            )
+    values = y_true if isinstance(y_true, list | tuple) else y.tolist()
+    if y.dtype.kind in "OU":
+        text = objection(values, "y_true")
+        if text is not None:
+            return f"{text}."
+    if labels is not None:
+        known = as_array(labels)
+        at = find_missing(known)
+        if at is not None:
+            return f"labels is missing or NaN in {place(at)}."
+        known = set(known.tolist())
+        for row, label in enumerate(values):
+            if label not in known:
+                return (
+                    f"y_true is {label!r} in row {row}, which is none of the labels "
+                    f"{shortened(labels)}."
+                )
+    return None
+
+
+def _reason_in_columns(y, p):
+    if y.shape == p.shape and find(lambda y: ~((y >= 0) & (y <= 1)), y) is None:
+        return (
+            "y_true holds a row of numbers in [0, 1] for each row of y_proba: log_loss "
+            "takes soft targets with soft_targets=True."
+        )
+    return f"y_true has {y.shape[1]} columns, but each row has one label."
 
 
 def caller_level():

@@ -1,14 +1,76 @@
-"""scikit-learn's own functions, for input that is off the fast path."""
+"""What scikit-learn says of input that is off the fast path, or no probabilities."""
 
 import functools
+
+import numpy as np
+
+from fastlogloss._errors import add_reason
+from fastlogloss._inputs import limits, sum_tolerance, worst_rows
+
+_ONE_HOT = np.eye(2, dtype=np.int64)  # labels of two rows, those that it reads fastest
+METRICS = ("log_loss", "d2_log_loss_score")
+_FLOATS = (np.float64, np.float32, np.float16)  # all others are made float64
 
 
 @functools.cache
 def original(name):
-    """`sklearn.metrics.<name>` as it is without `patch_sklearn`, which asks first."""
+    """`sklearn.metrics.<name>` as it is without `patch_sklearn`, which asks first.
+
+    Errors of the metrics have a note that says what is wrong in which row, where that
+    is known.
+    """
     import sklearn.metrics
 
-    return getattr(sklearn.metrics, name)
+    function = getattr(sklearn.metrics, name)
+    if name not in METRICS:
+        return function
+
+    @functools.wraps(function)
+    def call(*args, **keywords):
+        try:
+            return function(*args, **keywords)
+        except Exception as error:
+            add_reason(error, *args, **keywords)
+            raise
+
+    return call
+
+
+def ask_about_sums(p, first):
+    """Let scikit-learn warn of rows that do not sum to one, if it would of these.
+
+    How it rounds a sum depends on the dtype and on the layout of memory. NumPy adds up
+    some of the rows as it would all of them, and scikit-learn is asked about one row of
+    the sum that is furthest from one.
+
+    Parameters
+    ----------
+    p : ndarray of shape (n, n_classes)
+        Probabilities, all in [0, 1].
+    first : int
+        Row before which all sums are sure to be good.
+    """
+    eps, tolerance = limits(p.dtype, p.shape[1])
+    for start, stop, row, total in worst_rows(p, first):
+        if abs(total - 1.0) <= tolerance:
+            continue
+        # Mostly it is this row. Where it is not, another may be rounded otherwise.
+        for rows in ((row, row + 1), (start, stop)):
+            worst = _worst_sum(p, *rows)
+            if not abs(float(worst) - 1.0) <= sum_tolerance(eps):
+                half = min(worst, 2) / 2
+                original("log_loss")(_ONE_HOT, np.full((2, 2), half, worst.dtype))
+                return
+
+
+def _worst_sum(p, start, stop):
+    """Of these rows, and one more, the sum that is furthest from 1 to scikit-learn."""
+    # A single row would be added up in another order.
+    rows = p[max(0, min(start, len(p) - 2)) : stop + 1]
+    if p.dtype not in _FLOATS:
+        rows = rows.astype(np.float64)
+    sums = rows.sum(axis=1)
+    return sums[np.abs(sums - 1).argmax()]
 
 
 def log_loss_rows(y_true, y_proba, labels=None, eps=None):
@@ -17,7 +79,6 @@ def log_loss_rows(y_true, y_proba, labels=None, eps=None):
     Slow and of the dtype of numpy's operations; the input has been validated by a call
     of `original`.
     """
-    import numpy as np
     from sklearn.preprocessing import LabelBinarizer
     from sklearn.utils import check_array
 
@@ -25,9 +86,7 @@ def log_loss_rows(y_true, y_proba, labels=None, eps=None):
     is_class = binarizer.transform(y_true)
     if is_class.shape[1] == 1:
         is_class = np.hstack([1 - is_class, is_class])
-    p = check_array(
-        y_proba, ensure_2d=False, dtype=(np.float64, np.float32, np.float16)
-    )
+    p = check_array(y_proba, ensure_2d=False, dtype=_FLOATS)
     low = np.finfo(p.dtype).eps if eps is None else eps
     p = p.astype(np.float64)
     p = p.reshape(len(p), -1)

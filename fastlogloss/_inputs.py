@@ -30,20 +30,31 @@ _CHUNK = 16384
 _MAX_WORK = 1000  # of a search that decides most cases at once
 
 
-def _limits(eps, margin):
-    # scikit-learn: isclose(row sum, 1, rtol=sqrt(eps)) with the default atol of 1e-8.
-    # Its sum is rounded in the dtype of the probabilities, ours is not: rows that are
-    # close to the limit are left to scikit-learn, which decides whether to warn.
-    return eps, margin * (1e-8 + math.sqrt(eps))
+_EPS = 2.0**-52
+# Machine epsilons; probabilities of all other types are made float64.
+_NARROW_EPS = {np.dtype(np.float32): 2.0**-23, np.dtype(np.float16): 2.0**-10}
 
 
-DOUBLE = _limits(2.0**-52, 1 - 1e-6)
-# dtype -> machine epsilon, tolerance of a row's sum; all others are made float64.
-_LIMITS = {
-    np.dtype(np.float64): DOUBLE,
-    np.dtype(np.float32): _limits(2.0**-23, 0.9),
-    np.dtype(np.float16): _limits(2.0**-10, 0.9),
-}
+def limits(dtype, n_columns):
+    """Machine epsilon, and how far from 1 the sum of a row is sure to be good.
+
+    scikit-learn adds up in the dtype of the probabilities, and in another order. Each
+    addition may be rounded otherwise than ours; but for that of two float64.
+    """
+    eps = _NARROW_EPS.get(dtype, _EPS)
+    additions = n_columns - 1
+    rounding = additions * _EPS if additions > 1 else 0.0
+    if eps != _EPS:
+        rounding += n_columns * eps / 2
+    return eps, sum_tolerance(eps) - rounding
+
+
+def sum_tolerance(eps):
+    """How far from 1 scikit-learn takes a sum: isclose(sum, 1, rtol=sqrt(eps))."""
+    return 1e-8 + math.sqrt(eps)
+
+
+DOUBLE = limits(np.dtype(np.float64), 1000)  # for all that take the short way
 
 
 class Evaluation:
@@ -53,8 +64,9 @@ class Evaluation:
     ----------
     loss, weight : float
         Sums of ``w * -log(q)`` (nats) and of ``w``.
-    sums_to_one : bool
-        Whether every row of the probabilities does.
+    bad_sum_from : int
+        A row of the probabilities before which the sums of all are sure to be one; -1
+        where they are of all rows.
     codes, proba, weights
         Codes of the labels (see `_targets`; None where some have no column),
         probabilities, weights or None.
@@ -62,12 +74,12 @@ class Evaluation:
         The loss of each row, where asked for; then there are no sums.
     """
 
-    __slots__ = ("codes", "loss", "proba", "rows", "sums_to_one", "weight", "weights")
+    __slots__ = ("bad_sum_from", "codes", "loss", "proba", "rows", "weight", "weights")
 
     def __init__(self, state, codes, proba, weights, rows):
         self.loss = state.loss
         self.weight = state.weight
-        self.sums_to_one = not state.status & BAD_ROW_SUM
+        self.bad_sum_from = state.bad_sum_from
         self.codes = codes
         self.proba = proba
         self.weights = weights
@@ -170,7 +182,7 @@ def _evaluate_unseen(codes, p, weights, options):
     found = Evaluation(state, None, p, weights, None)
     low = 0.0  # no logit is that of an impossible class but an infinite one
     if not options.from_logits:
-        low = _LIMITS.get(p.dtype, DOUBLE)[0] if options.eps is None else options.eps
+        low = _NARROW_EPS.get(p.dtype, _EPS) if options.eps is None else options.eps
     found.weight += lost
     if lost:
         found.loss += lost * (-math.log(low) if low else math.inf)
@@ -197,11 +209,12 @@ def new_state(p, options):
     dtype = p.dtype
     if options.any_order and not dtype.isnative:
         dtype = dtype.newbyteorder("=")
-    low, tolerance = _LIMITS.get(dtype, DOUBLE)
+    n_columns = 1 if p.ndim == 1 else p.shape[1]
+    low, tolerance = limits(dtype, max(n_columns, 2))
     if options.eps is not None:
         low = options.eps
     return LossState(
-        1 if p.ndim == 1 else p.shape[1],
+        n_columns,
         low,
         1.0 - low,
         tolerance,
@@ -285,6 +298,22 @@ def _add_chunks(state, codes, p, weights, weight_factor, outputs, scaling):
             return
         for name in buffers:
             outputs[name][chunk] = written[name]
+
+
+def worst_rows(p, first=0):
+    """Of some rows after the other: the row whose sum is furthest from 1, and the sum.
+
+    Yields (start, stop, row, sum), from row `first` on. A NaN is furthest.
+    """
+    dtype = np.dtype(np.float32 if p.dtype.type is np.float32 else np.float64)
+    step = max(1, 2 * _CHUNK // p.shape[1])
+    for start in range(first, len(p), step):
+        chunk = p[start : start + step]
+        found = _kernels.loops.worst_row(chunk)
+        if found is None:
+            found = _kernels.loops.worst_row(np.require(chunk, dtype, "CA"))
+        row, total = found
+        yield start, start + len(chunk), start + row, total
 
 
 def null_loss(codes, n_classes, weights=None):

@@ -74,6 +74,24 @@ def loss_sums(y, p, w, low):
     return math.fsum(losses[counted] * w[counted]), math.fsum(w)
 
 
+def worst_row(p):
+    """The first row whose sum is furthest from 1, and that sum.
+
+    Parameters
+    ----------
+    p : ndarray of shape (n, n_classes)
+
+    Returns
+    -------
+    row : int
+    total : float
+        NaN is furthest.
+    """
+    totals = p.sum(axis=1, dtype=np.float64)
+    row = int(np.abs(totals - 1).argmax())
+    return row, float(totals[row])
+
+
 def null_loss(y, w, low):
     """Sum of the losses if every row had the shares of the classes as probabilities.
 

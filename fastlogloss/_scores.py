@@ -18,7 +18,6 @@ from fastlogloss._errors import (
     check_flag,
     check_out,
     check_rows,
-    chunks,
     describe,
     explain_labels,
     find,
@@ -27,7 +26,6 @@ from fastlogloss._errors import (
     shortened,
 )
 from fastlogloss._inputs import (
-    BAD_ROW_SUM,
     INVALID,
     Options,
     add,
@@ -36,6 +34,7 @@ from fastlogloss._inputs import (
     as_weights,
     new_state,
     overlap,
+    worst_rows,
 )
 from fastlogloss._targets import (
     DirectCodes,
@@ -304,8 +303,8 @@ def sum_losses(
             or state.n_classes_seen == targets.n_classes
         )
         if complete:
-            if warn and state.status & BAD_ROW_SUM:
-                _warn_of_sums(p, options)
+            if warn and state.bad_sum_from >= 0:
+                warn_of_sums(p, options, state.bad_sum_from)
             return state
     if status in (0, _BAD_LABEL) and targets.classes is None and not options.soft:
         # The labels are no codes. Once more, with codes.
@@ -355,19 +354,14 @@ def _running(rows):
     return np.add.accumulate(rows, axis=-1, dtype=np.float64)[..., -1]
 
 
-def _sums(rows):
-    return rows.sum(axis=-1, dtype=np.float64)
-
-
-def _warn_of_sums(p, options):
+def warn_of_sums(p, options, first=0):
+    """Warn of the row whose sum is furthest from 1, which is not before `first`."""
     worst, worst_total = 0, 1.0
-    for start, chunk in chunks(p):
-        total = _sums(chunk)
-        i = int(np.abs(total - 1).argmax())  # of the first NaN, if there is one
-        if not abs(total[i] - 1) <= abs(worst_total - 1):
-            worst, worst_total = start + i, total[i]
-        if np.isnan(total[i]):
+    for _, _, row, total in worst_rows(p, first):
+        if math.isnan(total):
             raise_changed()
+        if abs(total - 1.0) > abs(worst_total - 1.0):
+            worst, worst_total = row, total
     warnings.warn(
         f"The rows of {options.name} do not sum to one. Make sure to pass "
         f"probabilities. The worst is {place((worst,), options)}, which sums to "

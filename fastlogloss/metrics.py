@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastlogloss._errors import check_flag, check_out, check_rows
-from fastlogloss._handover import log_loss_rows, original
+from fastlogloss._handover import ask_about_sums, log_loss_rows, original
 from fastlogloss._inputs import DOUBLE, Options, evaluate, null_loss
 from fastlogloss._kernels import mean_loss
 from fastlogloss._scores import (
@@ -85,10 +85,12 @@ def log_loss(
     Raises
     ------
     ValueError, TypeError, ZeroDivisionError
-        Those of scikit-learn, for input that it rejects; ValueError or TypeError for an
-        `eps` that is no number in [0, 0.5), a `label_smoothing` that is none in [0, 1),
-        and `y_pred` with what scikit-learn has no word for. From logits, soft targets
-        or smoothed labels, errors name the argument and the first row that is wrong.
+        Those of scikit-learn, for input that it rejects, with a note (PEP 678) that
+        names the argument, the first row that is wrong and what to do; ValueError or
+        TypeError for an `eps` that is no number in [0, 0.5), a `label_smoothing` that
+        is none in [0, 1), and `y_pred` with what scikit-learn has no word for. From
+        logits, soft targets or smoothed labels, errors name argument and row
+        themselves.
 
     Warns
     -----
@@ -155,8 +157,8 @@ def log_loss(
         if normalize:
             return float(mean)
         return float(rows.sum() if sample_weight is None else rows @ sample_weight)
-    if not found.sums_to_one:
-        original("log_loss")(y_true, y_proba, **keywords)  # for its warning
+    if found.bad_sum_from >= 0:
+        ask_about_sums(found.proba, found.bad_sum_from)
     return found.loss / found.weight if normalize else found.loss
 
 
@@ -194,7 +196,8 @@ def d2_log_loss_score(
     Raises
     ------
     ValueError, TypeError, ZeroDivisionError
-        Those of scikit-learn, for input that it rejects.
+        Those of scikit-learn, for input that it rejects, with a note as of
+        :func:`log_loss`.
 
     References
     ----------
@@ -213,8 +216,8 @@ def d2_log_loss_score(
     found = evaluate(y_true, y_proba, sample_weight, labels)
     if found is None or found.weight == 0 or len(found.codes) < 2:
         return original("d2_log_loss_score")(y_true, y_proba, **keywords)
-    if not found.sums_to_one:
-        original("log_loss")(y_true, y_proba, **keywords)  # for its warning
+    if found.bad_sum_from >= 0:
+        ask_about_sums(found.proba, found.bad_sum_from)
     return 1.0 - found.loss / null_loss(found.codes, found.n_classes, found.weights)
 
 
@@ -269,9 +272,9 @@ def sample_log_loss(
     Raises
     ------
     ValueError, TypeError
-        Those of scikit-learn's `log_loss`, for input that it rejects; TypeError for an
-        `out` that is no ndarray of float64, ValueError for one that is read-only or of
-        another shape.
+        Those of scikit-learn's `log_loss`, for input that it rejects, with a note as of
+        :func:`log_loss`; TypeError for an `out` that is no ndarray of float64,
+        ValueError for one that is read-only or of another shape.
 
     Warns
     -----
@@ -296,15 +299,16 @@ def sample_log_loss(
     if options is not None:
         return _score_rows(y_true, y_proba, labels, options, out)
     found = evaluate(y_true, y_proba, labels=labels, eps=low, rows=out is None)
-    if found is None or not found.sums_to_one:
-        original("log_loss")(y_true, y_proba, labels=labels)  # raises or warns
     if found is None:
+        original("log_loss")(y_true, y_proba, labels=labels)  # raises, or warns
         rows = log_loss_rows(y_true, y_proba, labels, low)
         if out is None:
             return rows
         check_rows(out, len(rows))
         out[...] = rows
         return out
+    if found.bad_sum_from >= 0:
+        ask_about_sums(found.proba, found.bad_sum_from)
     if out is None:
         return found.rows
     return write_rows(found.codes, found.proba, Options(low), out)

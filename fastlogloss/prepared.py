@@ -4,7 +4,7 @@ import numpy as np
 
 from fastlogloss import _kernels
 from fastlogloss._errors import describe
-from fastlogloss._inputs import Options, add, as_numbers
+from fastlogloss._inputs import INVALID, Options, as_numbers
 from fastlogloss._scores import (
     Targets,
     checked_options,
@@ -13,6 +13,7 @@ from fastlogloss._scores import (
     read_scores,
     read_targets_alone,
     sum_losses,
+    warn_of_sums,
 )
 from fastlogloss._targets import StoredCodes
 from fastlogloss._threads import threads_for
@@ -274,8 +275,8 @@ class LogLoss:
                 "scores must hold real numbers, of shape (n_models, n_samples) or "
                 f"(n_models, n_samples, n_classes), got {describe(scores)}"
             )
-        losses = np.empty(len(stack))
-        targets = self._targets
+        losses, statuses = np.empty(len(stack)), np.zeros(len(stack), np.int64)
+        targets, options = self._targets, self._options._replace(name="scores")
         if (
             stack.ndim == 1 + self._ndim
             and (stack.ndim == 2 or stack.shape[2] == targets.n_classes)
@@ -286,20 +287,20 @@ class LogLoss:
                 stack,
                 targets.weights,
                 losses,
+                statuses,
                 threads_for(stack.size * _NUMBER),
             )
+            and not (statuses & INVALID).any()
         ):
+            for i in np.flatnonzero(statuses).tolist():
+                warn_of_sums(stack[i], options._replace(of=f" of model {i}"))
             return losses
-        # Other types and layouts, errors and warnings: one by one.
-        options = self._options._replace(name="scores")
+        # Other types and layouts, and errors: one by one.
         if not len(stack):
             self._read(np.empty(stack.shape[1:], stack.dtype), options)  # or an error
         for i, score in enumerate(stack):
             p, _ = self._read(score, options)
-            state = add(targets.codes, p, targets.weights, options)
-            if state.status:
-                of_model = options._replace(of=f" of model {i}")
-                state = sum_losses(targets, p, of_model)  # says what is wrong
+            state = sum_losses(targets, p, options._replace(of=f" of model {i}"))
             losses[i] = state.loss / state.weight
         return losses
 

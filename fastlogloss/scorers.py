@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.metrics import make_scorer
 
 from fastlogloss._errors import shortened
-from fastlogloss._handover import original
+from fastlogloss._handover import ask_about_sums, original
 from fastlogloss._inputs import evaluate, null_loss
 from fastlogloss._responses import objection
 from fastlogloss._scores import checked_eps, read_weights
@@ -168,8 +168,9 @@ def _evaluate_by_class(
                 f"y_true holds {label!r}, but the classes of the estimator are "
                 f"{shortened(classes)}"
             )
-    mean_defined = found is not None and found.weight != 0
-    if mean_defined and found.sums_to_one:
+    if found is not None and found.weight != 0:
+        if found.bad_sum_from >= 0:
+            ask_about_sums(found.proba, found.bad_sum_from)
         return found
     if from_logits:
         # scikit-learn has no such loss; ours says what is wrong.
@@ -187,10 +188,6 @@ def _evaluate_by_class(
         if y_proba.ndim == 1:
             y_proba = np.stack([1 - y_proba, y_proba], axis=1)
         y_proba = y_proba[:, order]
-    if mean_defined:
-        # For the warning about the rows; the labels have been looked at already.
-        original("log_loss")(np.resize(labels, len(y_proba)), y_proba, labels=labels)
-        return found
     return original(metric)(y_true, y_proba, sample_weight=sample_weight, labels=labels)
 
 

@@ -14,9 +14,8 @@ import functools
 import importlib
 import threading
 
-from fastlogloss._handover import original
+from fastlogloss._handover import METRICS, original
 
-_METRICS = ("log_loss", "d2_log_loss_score")
 _SCORERS = {
     "neg_log_loss": "neg_log_loss_scorer",
     "d2_log_loss_score": "d2_log_loss_scorer",
@@ -140,7 +139,7 @@ def _replacements():
 
     get_scorer = original("get_scorer")  # remembered before it is replaced
     functools.update_wrapper(_get_scorer, get_scorer, assigned=["__doc__"])
-    functions = {name: getattr(metrics, name) for name in _METRICS}
+    functions = {name: getattr(metrics, name) for name in METRICS}
     for name, function in {**functions, "get_scorer": _get_scorer}.items():
         original(name)
         for module in _MODULES:
@@ -161,7 +160,7 @@ def _get_scorer(scoring):
     # It ends here; asked about its own metric, it says what is wrong.
     from fastlogloss import metrics
 
-    for name in _METRICS:
+    for name in METRICS:
         if scoring is getattr(metrics, name):
             original("check_scoring")(scoring=original(name))
     return original("get_scorer")(scoring)

@@ -5,15 +5,21 @@ What may take a process down runs in one of its own, bounded in time.
 
 import math
 import os
+import re
 import sys
 import textwrap
+import warnings
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import sklearn.metrics
 from arrays import random_case
 from compare import METRICS, assert_same, outcome
+from sklearn.dummy import DummyClassifier
 
+import fastlogloss
 from fastlogloss import _kernels, log_loss, sample_log_loss
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="of POSIX systems")
@@ -186,6 +192,223 @@ class TestRejected:
             loss = log_loss(y, p, eps=eps)
             assert loss == pytest.approx(-math.log(eps), rel=2e-15)
             assert sample_log_loss(y, p, eps=eps) == pytest.approx(-math.log(eps))
+
+
+# --- Notes on scikit-learn's errors --------------------------------------------------
+
+Y = [0, 1, 1, 0]
+P = np.array([0.2, 0.7, 0.6, 0.5])
+PAIRS = np.column_stack([1 - P, P])
+NAN = float("nan")
+MISSING = {
+    "None, strings": ["a", None, "b", "a"],
+    "None, numbers": [0, None, 1, 1],
+    "NaN, strings": np.array(["a", NAN, "b", "a"], dtype=object),
+    "NaN, numbers": [0, NAN, 1, 1],
+    "NA, strings": ["a", pd.NA, "b", "a"],
+    "NA, string": pd.Series(["a", pd.NA, "b", "a"], dtype="string"),
+    "NA, object": pd.Series(["a", pd.NA, "b", "a"], dtype=object),
+    "NA, Int64": pd.Series([0, pd.NA, 1, 1], dtype="Int64", index=[9, 8, 7, 6]),
+    "NA, boolean": pd.Series([True, pd.NA, False, True], dtype="boolean"),
+    "Categorical": pd.Categorical(["a", None, "b", "a"]),
+    "polars strings": pl.Series(["a", None, "b", "a"]),
+    "polars numbers": pl.Series([0, None, 1, 1]),
+    "column": [[0.0], [NAN], [1.0], [1.0]],
+}
+SOFT = r"log_loss takes soft targets with soft_targets=True"
+LOGITS = r"log_loss takes logits with from_logits=True"
+# (y_true, y_proba, keywords, what the note says)
+NOTED = {
+    **{
+        f"missing: {name}": (y, P, {}, r"y_true is missing or NaN in row 1: leave")
+        for name, y in MISSING.items()
+    },
+    "soft": ([0.1, 0.9, 0.5, 1], P, {}, rf"y_true is 0\.1 in row 0.*{SOFT}"),
+    "soft objects": (
+        np.array([1, 0.9, 0, 1], "O"),
+        P,
+        {},
+        rf"0\.9 in row 1.*{SOFT}",
+    ),
+    "soft rows": (PAIRS, PAIRS, {}, rf"y_true holds a row of numbers.*{SOFT}"),
+    "one-hot, labels": (np.eye(2)[Y], PAIRS, {"labels": [0, 1]}, SOFT),
+    "regression": (
+        [0, 1, 1.5, 4],
+        P,
+        {},
+        r"y_true is 1\.5 in row 2: [^;]*$",
+    ),
+    "infinite label": ([0, 1, np.inf, 1], P, {}, r"y_true is inf in row 2"),
+    "columns": ([[0, 1], [1, 2], [1, 1], [2, 0]], P, {}, r"y_true has 2 columns"),
+    "kinds": (np.array([0, 1, "a", 1], "O"), P, {}, r"'a' in row 2, but 0 in row 0"),
+    "kinds in a list": (
+        [0, 1, "a", "b"],
+        P,
+        {},
+        r"y_true .* 'a' in row 2, but 0",
+    ),
+    "big": ([0, 10**30, 1, 1], P, {}, r"y_true .*000 in row 1, which has more than 64"),
+    "no label": (
+        [0, 1, 2, 1],
+        P,
+        {"labels": [0, 1]},
+        r"y_true is 2 in row 2",
+    ),
+    "no word": (
+        list("abca"),
+        P,
+        {"labels": list("ab")},
+        r"'c' in row 2, .*\['a', 'b'\]",
+    ),
+    "other kind": (list("abab"), P, {"labels": [0, 1]}, r"y_true is 'a' in row 0"),
+    "missing of labels": (
+        Y,
+        P,
+        {"labels": [0, NAN]},
+        r"labels is .* in row 1",
+    ),
+    "NaN": (
+        Y,
+        [0.1, NAN, 0.2, 0.3],
+        {},
+        r"y_proba is .* row 1: leave",
+    ),
+    "None": (Y, [0.1, 0.2, None, 0.3], {}, r"y_proba is missing .* row 2"),
+    "NA": (
+        Y,
+        pd.Series([0, pd.NA, 0, 1], dtype="Float64"),
+        {},
+        "row 1",
+    ),
+    "inf": (
+        Y,
+        [0.1, np.inf, 0.2, 0.3],
+        {},
+        rf"inf in row 1.*{LOGITS}",
+    ),
+    "logits": (
+        Y,
+        [0.1, 0.2, 2.5, -1],
+        {},
+        rf"2\.5 in row 2.*{LOGITS}",
+    ),
+    "logit rows": (
+        [0, 1],
+        [[0.5, 0.5], [0.5, -1]],
+        {},
+        r"-1\.0 in row 1, column 1",
+    ),
+    "NaN weight": (
+        Y,
+        P,
+        {"sample_weight": [1, NAN, 1, 1]},
+        r"NaN in row 1: 0",
+    ),
+    "no weight": (
+        Y,
+        P,
+        {"sample_weight": [1, 1, None, 1]},
+        r"sample_.* row 2",
+    ),
+    "inf weight": (
+        Y,
+        P,
+        {"sample_weight": [1, 1, np.inf, 1]},
+        r"is inf in row 2",
+    ),
+}
+NOT_NOTED = {
+    "lengths": ([0, NAN, 1], P, {}),
+    "weights' length": (Y, P, {"sample_weight": [1, 1]}),
+    "one label": ([1, 1, 1, 1], P, {}),
+    "too many labels": ([0, 1, 2, 0], P, {}),
+    "bytes": (np.array([b"a", b"b", b"b", b"a"]), P, {}),
+    "dimensions": (Y, P[:, None, None], {}),
+    "words": (Y, list("abcd"), {}),
+    "no array": (object(), P, {}),
+    "elements that raise": (np.array([RaisingFloat()] * 4), P, {}),
+    "conversion that raises": (Raises(KeyError("k")), P[:3], {}),
+}
+
+
+def raised(function, *args, **kwargs):
+    """The exception, with its class and text of scikit-learn, and its notes."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            function(*args, **kwargs)
+    except Exception as error:
+        return type(error), str(error), getattr(error, "__notes__", [])
+    return None
+
+
+@pytest.mark.compares
+class TestNotes:
+    """The error is scikit-learn's; a note says which row of what, and what to do."""
+
+    @pytest.mark.parametrize("case", NOTED)
+    def test_noted(self, case):
+        y, p, keywords, words = NOTED[case]
+        for metric in METRICS:
+            theirs = raised(getattr(sklearn.metrics, metric), y, p, **keywords)
+            ours = raised(getattr(fastlogloss, metric), y, p, **keywords)
+            assert ours[:2] == theirs[:2]
+            assert theirs[2] == []
+            (note,) = ours[2]
+            assert re.search(words, note), note
+            with fastlogloss.patched_sklearn():
+                assert (
+                    raised(getattr(sklearn.metrics, metric), y, p, **keywords) == ours
+                )
+        rows = {k: v for k, v in keywords.items() if k == "labels"}
+        if rows == keywords:
+            ours = raised(sample_log_loss, y, p, **keywords)
+            assert ours[2] == [note]
+
+    @pytest.mark.parametrize("case", NOT_NOTED)
+    def test_not_noted(self, case):
+        """Where the error names it, or nothing better is known."""
+        y, p, keywords = NOT_NOTED[case]
+        for metric in METRICS:
+            theirs = raised(getattr(sklearn.metrics, metric), y, p, **keywords)
+            assert raised(getattr(fastlogloss, metric), y, p, **keywords) == theirs
+            assert theirs[2] == []
+
+    def test_parameters(self):
+        ours = raised(log_loss, [0, NAN, 1, 1], P, normalize="yes")
+        assert ours[2] == []
+
+    def test_old_name(self):
+        assert "row 1" in raised(log_loss, [0, 1], y_pred=[0.2, NAN])[2][0]
+
+    def test_noted_once(self):
+        """Even if a foreign object raises one and the same error again and again."""
+        error = ValueError("v")
+        for _ in range(2):
+            assert raised(log_loss, [0, NAN, 1], Raises(error))[1] == "v"
+            assert raised(log_loss, [0, NAN, 1], P[:3], sample_weight=Raises(error))
+        assert len(getattr(error, "__notes__", [])) <= 1
+
+    def test_interrupts_have_none(self):
+        error = KeyboardInterrupt()
+        with pytest.raises(KeyboardInterrupt):
+            log_loss(Raises(error), [0.2, 0.7, 2.0])
+        assert not hasattr(error, "__notes__")
+
+    def test_by_a_scorer(self):
+        model = DummyClassifier().fit([[0]] * 4, [0, 1, 1, 0])
+        scorer = fastlogloss.neg_log_loss_scorer
+        kind, text, (note,) = raised(scorer, model, [[0]] * 4, [0, NAN, 1, 1])
+        assert kind is ValueError
+        assert note.startswith("y_true is missing or NaN in row 1: leave")
+        assert "nan" in text
+
+    def test_in_a_traceback(self, run_python):
+        code = "import fastlogloss; fastlogloss.log_loss([0, 1], [0.5, 2.5])"
+        done = run_python("-c", code, check=False)
+        last = done.stderr.strip().splitlines()[-2:]
+        assert last[0].startswith("ValueError: y_pro")
+        assert last[1].startswith("y_proba is 2.5 in row 1, which is no probability.")
 
 
 # --- Other threads, signals, forks ---------------------------------------------------

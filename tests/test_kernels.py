@@ -289,6 +289,44 @@ class TestStatus:
                     shifted[row, row % n_columns] += sign * factor * TOLERANCE
                     assert summed(loops, codes, shifted).status == expected
 
+    @pytest.mark.parametrize("n_columns", [2, 3, 40])
+    def test_where_row_sums_are_bad(self, loops, n_threads, n_columns):
+        """From the first tile of such a row on, of all that was added."""
+        state = new_state(loops, n_columns)
+        rows = state.block_rows
+        codes, p, w = random_case(3 * rows + 5, n_columns)
+        assert summed(loops, codes, p, n_threads=n_threads).bad_sum_from == -1
+        p[2 * rows + 7 :] *= 0.9
+        for weights in (None, w):
+            state = summed(loops, codes, p, weights, n_threads=n_threads)
+            assert state.bad_sum_from == 2 * rows
+        chunked = new_state(loops, n_columns)
+        for start in range(0, len(p), rows):
+            chunk = slice(start, start + rows)
+            assert chunked.add(codes[chunk], p[chunk])
+        assert chunked.bad_sum_from == 2 * rows
+
+    @pytest.mark.parametrize("n_columns", [1, 2, 3, 5, 10, 31, 32, 33, 100])
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    def test_worst_row(self, loops, n_columns, dtype):
+        for n in (1, 2, 5, 256, 257, 700):
+            p = random_case(n, max(n_columns, 2), dtype=dtype).p[:, :n_columns].copy()
+            # Which of many is furthest by a rounding error is of no interest.
+            total, expected = loops.worst_row(p)[1], _reference.worst_row(p)[1]
+            assert total == pytest.approx(expected, rel=1e-14)
+            for off, value in ((n // 2, 9.0), (n - 1, np.nan)):
+                p[off, -1] = value
+                assert loops.worst_row(p)[0] == _reference.worst_row(p)[0] == off
+        assert loops.worst_row(p[:, ::-1]) is None or n_columns == 1
+        assert loops.worst_row(p[0]) is None
+        assert loops.worst_row(p.astype(np.float16)) is None
+
+    def test_worst_row_is_the_first(self, loops):
+        p = np.full((600, 3), 0.25)
+        assert loops.worst_row(p) == (0, 0.75)
+        p[:] = [0.5, 0.25, 0.25]
+        assert loops.worst_row(p) == (0, 1.0)
+
     @pytest.mark.parametrize("n_columns", [1, 2, 3, 10])
     def test_in_any_block(self, loops, n_threads, n_columns):
         rows = new_state(loops, n_columns).block_rows

@@ -4,6 +4,7 @@ import inspect
 import warnings
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 import sklearn.metrics
@@ -21,11 +22,14 @@ from hypothesis import strategies as st
 
 import fastlogloss
 from fastlogloss import (
+    _handover,
     _reference,
     _scores,
     d2_log_loss_score,
     log_loss,
+    metrics,
     sample_log_loss,
+    scorers,
 )
 
 EPS = 2.0**-52
@@ -308,6 +312,158 @@ class TestParity:
     def test_odd_probabilities(self, metric, p):
         assert_same(metric, [0, 1, 1], p)
         assert_same(metric, np.array([0, 1, 1]), p)
+
+
+# --- Rows that do not sum to one ----------------------------------------------------
+
+SUM_LAYOUTS = {
+    **{name: LAYOUTS[name] for name in LAYOUTS if name != "byte-swapped"},
+    "fortran, unaligned": lambda p: LAYOUTS["unaligned"](p.T.copy()).T,
+    "fortran, negative": lambda p: np.flip(np.asfortranarray(np.flip(p))),
+    "one row": lambda p: np.broadcast_to(p[-1], p.shape),
+    "pandas": pd.DataFrame,
+}
+OFF_ROWS = {
+    "all": slice(None),
+    "first": slice(0, 1),
+    "last": slice(-1, None),
+    "some": slice(1, None, 7),
+}
+off_calls = st.fixed_dictionaries(
+    {
+        "n": st.sampled_from([1, 2, 3, 40, 300, 9000]),
+        "n_columns": st.sampled_from([2, 3, 7, 8, 9, 17, 33, 130]),
+        "dtype": st.sampled_from(["float64", "float32", "float16"]),
+        "layout": st.sampled_from(list(SUM_LAYOUTS)),
+        "part": st.sampled_from(
+            [0.5, 0.999, 0.999999, 1 - 1e-9, 1.0, 1 + 1e-9, 1.000001, 1.1, 30]
+        ),
+        "sign": st.sampled_from([1, -1]),
+        "rows": st.sampled_from(list(OFF_ROWS)),
+        "words": st.booleans(),
+        "weighted": st.booleans(),
+        "seed": st.integers(0, 1000),
+    }
+)
+
+
+def off_arguments(call):
+    """What the call passes: y_true, y_proba and keywords."""
+    n_columns = call["n_columns"]
+    n = min(call["n"], 40_000 // n_columns)
+    codes, p, w = random_case(n, n_columns, call["seed"])
+    tolerance = 1e-8 + float(np.finfo(call["dtype"]).eps) ** 0.5
+    p[OFF_ROWS[call["rows"]]] *= 1 + call["sign"] * call["part"] * tolerance
+    p = np.clip(p, 0, 1).astype(call["dtype"])
+    to_labels = LABEL_TYPES["str" if call["words"] else "int64"]
+    keywords = {
+        "labels": to_labels(np.arange(n_columns)),
+        "sample_weight": w if call["weighted"] else None,
+    }
+    return to_labels(codes), SUM_LAYOUTS[call["layout"]](p), keywords
+
+
+@pytest.fixture
+def handed_over(monkeypatch):
+    """Numbers of rows that scikit-learn is given."""
+    given, original = [], _handover.original
+
+    def counting(name):
+        def call(y_true, y_proba, **keywords):
+            given.append(len(y_proba))
+            return original(name)(y_true, y_proba, **keywords)
+
+        return call
+
+    for module in (_handover, metrics, scorers):
+        monkeypatch.setattr(module, "original", counting)
+    return given
+
+
+class TestRowSums:
+    """scikit-learn's warning, at the price of a few of its rows."""
+
+    @settings(max_examples=600)
+    @given(off_calls)
+    def test_warns_where_sklearn_does(self, call):
+        """About the tolerance, whatever rounds the sums; and whatever it costs."""
+        y, p, keywords = off_arguments(call)
+        ours, theirs = both("log_loss", y, p, **keywords)
+        assert ours.error is theirs.error is None
+        assert ours.warnings == theirs.warnings
+        codes = np.searchsorted(keywords["labels"], y)
+        eps = float(np.finfo(call["dtype"]).eps)
+        losses = _reference.sample_losses(codes, np.asarray(p), eps)
+        expected = np.average(losses, weights=keywords["sample_weight"])
+        assert ours.value == pytest.approx(expected, rel=1e-13)
+
+    @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+    @pytest.mark.parametrize("layout", ["contiguous", "fortran", "columns strided"])
+    @pytest.mark.parametrize("n_columns", [2, 3, 10, 130])
+    def test_numpy_adds_up_some_rows_as_all(self, layout, dtype, n_columns):
+        """What the handover builds on; but for a single row."""
+        p = LAYOUTS[layout](random_case(9001, n_columns, dtype=dtype).p)
+        sums = p.sum(axis=1)
+        for start, stop in ((0, 2), (17, 19), (8999, 9001), (1, 5000), (4096, 9001)):
+            np.testing.assert_array_equal(p[start:stop].sum(axis=1), sums[start:stop])
+
+    @pytest.mark.parametrize("rows", OFF_ROWS)
+    @pytest.mark.parametrize("part", [0.999999, 1 - 1e-9, 1.0, 1.1, 1e6])
+    @pytest.mark.parametrize("n_columns", [2, 3, 10])
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    def test_few_rows_are_handed_over(self, handed_over, dtype, n_columns, part, rows):
+        codes, p, w = random_case(20_000, n_columns)
+        tolerance = 1e-8 + float(np.finfo(dtype).eps) ** 0.5
+        p[OFF_ROWS[rows]] *= max(0.9, 1 - part * tolerance)
+        p = p.astype(dtype)
+        classes = np.arange(n_columns)
+        for call in (
+            lambda: log_loss(codes, p),
+            lambda: log_loss(codes, p, sample_weight=w, normalize=False),
+            lambda: log_loss(codes, p, eps=0.01),
+            lambda: log_loss(codes.astype(str), p, labels=classes.astype(str)),
+            lambda: d2_log_loss_score(codes, p),
+            lambda: sample_log_loss(codes, p),
+            lambda: sample_log_loss(codes, p, out=np.empty(len(p))),
+            lambda: scorers._log_loss_by_class(codes, p, classes=classes[::-1]),
+        ):
+            given = outcome(call).warnings
+            assert len(given) <= 1
+            assert handed_over == [2] * len(given)
+            handed_over.clear()
+        if part == 1e6:
+            assert given
+
+    @pytest.mark.parametrize("n_columns", [2, 3])
+    def test_points_to_sklearn(self, n_columns):
+        """So that whoever filters by module or line filters ours as well."""
+        codes, p, _ = random_case(300, n_columns)
+        places = []
+        for function in (log_loss, sample_log_loss, sklearn.metrics.log_loss):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                function(codes, p * 0.9)
+            places += [(w.filename, w.lineno, str(w.message)) for w in caught]
+        assert len(places) == 3
+        assert len(set(places)) == 1
+
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_as_an_error(self, metric):
+        codes, p, _ = random_case(300, 3)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(UserWarning, match="do not sum to one") as raised:
+                getattr(fastlogloss, metric)(codes, p * 0.9)
+        assert "sklearn" in str(raised.traceback[-1].path)
+        assert not hasattr(raised.value, "__notes__")
+
+    def test_while_patched(self):
+        codes, p, _ = random_case(300, 3)
+        expected = outcome(sklearn.metrics.log_loss, codes, p * 0.9)
+        with fastlogloss.patched_sklearn():
+            ours = outcome(sklearn.metrics.log_loss, codes, p * 0.9)
+        assert ours.warnings == expected.warnings
+        assert ours.warnings
 
 
 class TestBetter:

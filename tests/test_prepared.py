@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import re
 import threading
 import tracemalloc
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from arrays import LABEL_TYPES as TYPES
 from arrays import LAYOUTS, PROBA_TYPES, label_types, random_case, words
+from compare import outcome
 
 from fastlogloss import (
     LogLoss,
@@ -153,6 +155,29 @@ class TestScores:
         with pytest.warns(UserWarning, match=r"rows of scores .* row 1 of model 2"):
             LogLoss([0, 1, 2]).many([good, good, good * [[1], [0.9], [1]]])
         np.testing.assert_allclose(losses, -math.log(0.3), RTOL)
+
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    def test_many_warn_one_by_one(self, monkeypatch, dtype):
+        """In their order, and of plain scores without a second sum."""
+        codes, good, w = random_case(20_000, 3)
+        off = good.copy()
+        off[77] *= 0.9
+        stack = np.stack([off, good, good * 0.8, good, off]).astype(dtype)
+        loss = LogLoss(codes, sample_weight=w)
+        singles = [outcome(loss, scores) for scores in stack]
+        if dtype == "float64":
+            monkeypatch.setattr(prepared, "sum_losses", None)
+        many = outcome(loss.many, stack)
+        assert many.error is None
+        assert many.value.tolist() == [single.value for single in singles]
+        texts = [text for _, text in many.warnings]
+        assert [re.findall(r"of model \d", text) for text in texts] == [
+            [f"of model {i}"] for i in (0, 2, 4)
+        ]
+        assert "row 77 of model 0" in texts[0]
+        for single, text in zip((singles[0], singles[2]), texts[:2], strict=True):
+            alone = single.warnings[0][1].replace("y_score", "scores")
+            assert re.sub(r" of model \d", "", text) == alone
 
     def test_infinite_logits(self):
         z = np.array([[np.inf, -np.inf], [-np.inf, np.inf], [3, -np.inf]])

@@ -442,8 +442,9 @@ class TestMeanLike:
 
 class TestManyLike:
     def many(self, loops, like, y, scores, w=None, n_threads=1):
-        losses = np.empty(len(scores))
-        return loops.many_like(like, y, scores, w, losses, n_threads), losses
+        losses, statuses = np.empty(len(scores)), np.full(len(scores), -1)
+        read = loops.many_like(like, y, scores, w, losses, statuses, n_threads)
+        return read and not statuses.any(), losses
 
     def one_by_one(self, loops, make, y, scores, w=None):
         losses = []
@@ -526,15 +527,22 @@ class TestManyLike:
             (y, scores, w.astype("f4")),
         ):
             assert not self.many(loops, like, labels, stack, weights, n_threads)[0]
-        narrow = np.empty(len(scores), "f4")
-        assert not loops.many_like(like, y, scores, None, narrow, n_threads)
-        assert not loops.many_like(like, y, scores, None, np.empty(3), n_threads)
-        assert not loops.many_like(like, y, np.array(0.5), None, np.empty(1), n_threads)
-        fixed = np.empty(len(scores))
-        fixed.flags.writeable = False
-        assert not loops.many_like(like, y, scores, None, fixed, n_threads)
+        losses, statuses = np.empty(10), np.zeros(10, np.int64)
+        fixed, fixed_statuses = losses.copy(), statuses.copy()
+        fixed.flags.writeable = fixed_statuses.flags.writeable = False
+        for stack, out, found in (
+            (scores, losses.astype("f4"), statuses),
+            (scores, losses[:3], statuses),
+            (scores, fixed, statuses),
+            (scores, losses, statuses.astype("i4")),
+            (scores, losses, statuses[:3]),
+            (scores, losses, statuses[::-1]),
+            (scores, losses, fixed_statuses),
+            (np.array(0.5), losses[:1], statuses[:1]),
+        ):
+            assert not loops.many_like(like, y, stack, None, out, found, n_threads)
         empty = loops.LossState.__new__(loops.LossState)
         with pytest.raises(ValueError, match="without its parameters"):
-            loops.many_like(empty, y, scores, None, np.empty(10), n_threads)
+            loops.many_like(empty, y, scores, None, losses, statuses, n_threads)
         with pytest.raises(ValueError, match="without its parameters"):
             loops.mean_like(empty, y, p, None)

@@ -10,3 +10,4 @@ from fastlogloss._kernels._base import many_like as many_like
 from fastlogloss._kernels._base import mean_like as mean_like
 from fastlogloss._kernels._base import mean_loss as mean_loss
 from fastlogloss._kernels._base import sum_weights as sum_weights
+from fastlogloss._kernels._base import worst_row as worst_row

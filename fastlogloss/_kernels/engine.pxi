@@ -3,6 +3,14 @@
 cdef inline void start(Partial* part) noexcept nogil:
     memset(part, 0, sizeof(Partial))
     part.h = 1.0
+    part.bad_sum_from = -1
+
+
+cdef inline void note(Partial* part, int status, Py_ssize_t first) noexcept nogil:
+    # What was found out about the tile that begins with row `first`.
+    part.status |= status
+    if status & _BAD_ROW_SUM and part.bad_sum_from < 0:
+        part.bad_sum_from = first
 
 
 cdef void block(
@@ -26,7 +34,7 @@ cdef void block(
         status = load(
             y + first, p + first * task.n_columns, m, task, q, &part.n_ones, seen
         )
-        part.status |= status
+        note(part, status, first)
         if status & (_BAD_LABEL | _BAD_PROBA):
             return
         if out != NULL:
@@ -119,7 +127,7 @@ cdef void merge(Partial* total, const Partial* part) noexcept nogil:
     add_compensated(&total.weight, &total.weight_tail, part.weight)
     total.weight_tail += part.weight_tail
     total.n_ones += part.n_ones
-    total.status |= part.status
+    note(total, part.status, part.bad_sum_from)
 
 
 cdef struct Span:
@@ -158,6 +166,8 @@ cdef void block_typed(
         block(y, p, w, n, task, part, seen, NULL)
     else:
         block(y, p, w, n, task, part, seen, span.out.rows + first)
+    if part.bad_sum_from >= 0:
+        part.bad_sum_from += first
 
 
 cdef void block_of_labels(
@@ -536,7 +546,7 @@ cdef class LossState:
         self.task.check_only = check_only
         if span.n == 0:
             return True
-        self.n_rows += span.n
+        cdef bint sums_were_good = self.total.bad_sum_from < 0
         self.weighted |= w is not None
         if span.n <= span.block_rows:  # it costs more to release the GIL
             self._add_block(&span)
@@ -544,6 +554,9 @@ cdef class LossState:
             guard = hold(y, p, w, rows, gradient, hessian)
             self._add_blocks(&span, n_threads)
             del guard
+        if sums_were_good and self.total.bad_sum_from >= 0:
+            self.total.bad_sum_from += self.n_rows
+        self.n_rows += span.n
         return True
 
     cdef double* _scratch(self, int n_threads) except? NULL:
@@ -610,6 +623,11 @@ cdef class LossState:
         return self.total.status
 
     @property
+    def bad_sum_from(self):
+        """A row before which all sums are within the tolerance; -1 if all are."""
+        return self.total.bad_sum_from
+
+    @property
     def loss(self):
         """Sum of the losses (weighted, if weights were given), in nats."""
         return loss_of(&self.total, &self.task)
@@ -641,6 +659,28 @@ def sum_weights(cnp.ndarray w not None):
         signs = add_weights(first, cnp.PyArray_DIM(w, 0), &total, &tail)
     del guard
     return NAN if signs >> 63 else total + tail
+
+
+def worst_row(cnp.ndarray p not None):
+    """The first row of a matrix whose sum is furthest from 1, and that sum.
+
+    None for one that is not plain.
+    """
+    cdef Py_ssize_t row, n, k
+    cdef double total
+    cdef const char* data = cnp.PyArray_BYTES(p)
+    if not _is_plain(p, 2) or _proba_kind(p) < 0:
+        return None
+    n, k = cnp.PyArray_DIM(p, 0), cnp.PyArray_DIM(p, 1)
+    cdef bint is_double = _proba_kind(p) == FLOAT64
+    guard = hold(p)
+    with nogil:
+        if is_double:
+            worst_sum(<const double*>data, n, k, &row, &total)
+        else:
+            worst_sum(<const float*>data, n, k, &row, &total)
+    del guard
+    return row, total
 
 
 def mean_loss(y, p, double low, double tolerance):
@@ -711,13 +751,15 @@ def many_like(
     cnp.ndarray scores not None,
     cnp.ndarray w,
     cnp.ndarray losses not None,
+    cnp.ndarray statuses not None,
     int n_threads,
 ):
     """Mean loss of each of several models by the parameters of another state.
 
-    ``scores`` are those of `LossState.add` with the models as first axis, ``losses``
-    (float64) receives one number for each. False, with nothing of use done, where an
-    array is not plain or anything is wrong with it.
+    ``scores`` are those of `LossState.add` with the models as first axis. ``losses``
+    (float64) and ``statuses`` (int64) receive one number for each; but for
+    ``BAD_ROW_SUM``, the status of one may be that of a neighbour. False, with nothing
+    of use done, where an array is not plain.
     """
     cdef Many many
     cdef Py_ssize_t n_models, first = 0, n, b, model
@@ -726,7 +768,6 @@ def many_like(
     cdef double* scratch = NULL
     cdef Partial* totals = NULL
     cdef Partial* parts
-    cdef int status = 0
     if k == 0:
         raise ValueError("a LossState without its parameters")
     many.task = like.task
@@ -740,8 +781,12 @@ def many_like(
         return False
     if not (_is_vector(losses, n_models) and cnp.PyArray_ISWRITEABLE(losses)):
         return False
+    if not (_is_plain(statuses, 1) and _label_kind(statuses) == INT64):
+        return False
+    if statuses.shape[0] != n_models or not cnp.PyArray_ISWRITEABLE(statuses):
+        return False
     start_many(&many, n_models, n_threads)
-    guard = hold(y, scores, w, losses)
+    guard = hold(y, scores, w, losses, statuses)
     try:
         seen = <uint8_t*>calloc(many.span.n_threads, k)
         scratch = <double*>malloc(
@@ -763,7 +808,7 @@ def many_like(
             PyErr_CheckSignals()
             first += n
         for model in range(n_models):
-            status |= totals[model].status
+            (<int64_t*>cnp.PyArray_DATA(statuses))[model] = totals[model].status
             (<double*>cnp.PyArray_DATA(losses))[model] = loss_of(
                 totals + model, &many.task
             ) / (
@@ -776,7 +821,7 @@ def many_like(
         free(scratch)
         free(totals)
     del guard
-    return status == 0
+    return True
 
 
 cdef struct Many:

@@ -92,6 +92,8 @@ cdef inline int load_binary(
     if checks.not_label:
         return _BAD_LABEL
     n_ones[0] += <int64_t>checks.ones
+    if not checks.sums:  # which may be that of a NaN, see outside_unit()
+        checks.off = <uint64_t>1 << 63
     return finish_checks(p, n * (2 if pairs else 1), n, task, &checks, not pairs, q)
 
 
@@ -175,7 +177,43 @@ cdef inline int load_multiclass(
     for i in range(n):
         checks.sums &= absolute(total[i] - 1.0) <= task.tolerance
         checks.saturated |= outside(q[i], task.inner_low, task.inner_high)
+    if not checks.sums:
+        for i in range(n):
+            checks.off |= is_nan(total[i]) >> 63 << 63
     return finish_checks(p, n * k, n, task, &checks, False, q)
+
+
+cdef void worst_sum(
+    const proba_t* p,       # IN  (n, k)
+    Py_ssize_t n,
+    Py_ssize_t k,
+    Py_ssize_t* worst,      # OUT: the first row whose sum is furthest from 1,
+    double* worst_total,    # OUT: and that sum; a NaN is furthest
+) noexcept nogil:
+    cdef double total[TILE]
+    cdef double distance = 0
+    cdef Py_ssize_t i, m, rows, start = 0
+    cdef int near
+    worst[0] = 0
+    worst_total[0] = 1.0
+    while start < n:
+        rows = min(n - start, <Py_ssize_t>TILE)
+        i = 0
+        while i < rows:
+            m = SUMMED if k < WIDE and rows - i >= SUMMED else 1
+            sum_rows(p + (start + i) * k, m, k, total + i)
+            i += m
+        near = 1
+        for i in range(rows):
+            near &= absolute(total[i] - 1.0) <= distance
+        for i in range(0 if near else rows):
+            if not absolute(total[i] - 1.0) <= distance:
+                distance = absolute(total[i] - 1.0)
+                worst[0] = start + i
+                worst_total[0] = total[i]
+                if distance != distance:
+                    return
+        start += rows
 
 
 cdef inline void start_checks(Checks* checks) noexcept nogil:
@@ -195,11 +233,7 @@ cdef inline int finish_checks(
     # The second, exact look at a tile whose bits were suspicious.
     cdef Py_ssize_t j
     cdef int in_range = 1
-    if (
-        checks.off >> 62
-        or not checks.sums  # which may be that of a NaN, see outside_unit()
-        or (range_by_clip and checks.saturated >> 63)
-    ):
+    if checks.off >> 62 or (range_by_clip and checks.saturated >> 63):
         for j in range(n_values):
             in_range &= (p[j] >= 0) & (p[j] <= 1)
         if not in_range:

@@ -185,6 +185,7 @@ cdef struct Partial:
     double weight           # sum(w) = weight + weight_tail
     double weight_tail
     int64_t n_ones          # rows of label 1, where n_columns == 1
+    Py_ssize_t bad_sum_from  # first row of a tile with a bad sum, or -1
     int status
 
 

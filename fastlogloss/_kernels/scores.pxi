@@ -817,10 +817,8 @@ cdef void score_block(
                 status = load(
                     y + first, p + first * k, m, task, factor, &part.n_ones, seen
                 )
-                part.status |= status & _BAD_ROW_SUM
-                status &= ~_BAD_ROW_SUM
-            part.status |= status
-            if status:
+            note(part, status, first)
+            if status & ~_BAD_ROW_SUM:
                 return
             first += m
             continue
@@ -870,7 +868,7 @@ cdef void score_block(
                 y + first * step, p + first * k, m, task, soft, out,
                 first_out + first, weights, scratch, seen, linear,
             )
-        part.status |= status
+        note(part, status, first)
         if status & ~_BAD_ROW_SUM:
             return
         for i in range(m, TILE):
