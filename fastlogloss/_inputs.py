@@ -8,6 +8,9 @@ import functools
 import math
 import os
 import pathlib
+import sys
+from decimal import Decimal
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +34,7 @@ _BAD_LABEL = _kernels.loops.BAD_LABEL
 # Below this many probabilities a second thread costs more than it saves.
 THREAD_VALUES = 1 << 17
 _CHUNK = 16384
+_CHANGED = "{} was changed by another thread during the call"
 _MAX_WORK = 1000  # of a search that decides most cases at once
 
 
@@ -42,9 +46,10 @@ def _limits(eps, margin):
 
 
 DOUBLE = _limits(2.0**-52, 1 - 1e-6)
-# dtype -> machine epsilon, tolerance of a row's sum; all others are made float64.
+_FLOAT64 = np.dtype(np.float64)
+# dtype -> machine epsilon, tolerance of a row's sum.
 _LIMITS = {
-    np.dtype(np.float64): DOUBLE,
+    _FLOAT64: DOUBLE,
     np.dtype(np.float32): _limits(2.0**-23, 0.9),
     np.dtype(np.float16): _limits(2.0**-10, 0.9),
 }
@@ -62,18 +67,24 @@ class Evaluation:
     codes, proba, weights
         Codes of the labels (see `_targets`; None where some have no column),
         probabilities, weights or None.
+    precision : dtype
+        That in which scikit-learn would read the probabilities.
     rows : ndarray or None
         The loss of each row, where asked for; then there are no sums.
     """
 
-    __slots__ = ("codes", "loss", "proba", "rows", "sums_to_one", "weight", "weights")
+    __slots__ = (
+        *("codes", "loss", "precision", "proba", "rows", "sums_to_one"),
+        *("weight", "weights"),
+    )
 
-    def __init__(self, state, codes, proba, weights, rows):
+    def __init__(self, state, codes, proba, precision, weights, rows):
         self.loss = state.loss
         self.weight = state.weight
         self.sums_to_one = not state.status & BAD_ROW_SUM
         self.codes = codes
         self.proba = proba
+        self.precision = precision
         self.weights = weights
         self.rows = rows
 
@@ -106,8 +117,10 @@ def evaluate(
     Evaluation or None
         None where scikit-learn has to be asked.
     """
+    if not all(map(_is_array_like, (y_true, y_proba, sample_weight, labels))):
+        return None
     p = as_numbers(y_proba)
-    if p is None:
+    if p is None or _has_sparse_columns(y_proba):
         return None
     p, n_classes = as_columns(p)
     if n_classes < 2 or not len(p):
@@ -126,7 +139,7 @@ def evaluate(
     y = read(y_true)
     if y is None or len(y[0] if type(y) is Factorized else y) != len(p):
         return None
-    options = Options(eps, from_logits)
+    options = Options(eps, from_logits, precision=precision(y_proba))
     out = np.empty(len(p)) if rows else None
     if classes is None or classes == list(range(n_classes)):
         # Most labels are 0 to n_classes - 1: let the kernel find out.
@@ -135,7 +148,9 @@ def evaluate(
             state = add(codes, p, weights, options, out)
             if not state.status & INVALID:
                 if classes is not None or state.n_classes_seen == n_classes:
-                    return _finite(Evaluation(state, codes, p, weights, out))
+                    return _finite(
+                        Evaluation(state, codes, p, options.precision, weights, out)
+                    )
             elif not state.status & _BAD_LABEL:
                 return None
     strict = labels is not None or classes is None
@@ -152,7 +167,7 @@ def evaluate(
     state = add(codes, p, weights, options, out)
     if state.status & INVALID:
         return None
-    return _finite(Evaluation(state, codes, p, weights, out))
+    return _finite(Evaluation(state, codes, p, options.precision, weights, out))
 
 
 def _evaluate_unseen(codes, p, weights, options):
@@ -171,10 +186,10 @@ def _evaluate_unseen(codes, p, weights, options):
     state = add(StoredCodes(code), p, w, options)
     if state.status & INVALID:
         return None
-    found = Evaluation(state, None, p, weights, None)
+    found = Evaluation(state, None, p, options.precision, weights, None)
     low = 0.0  # no logit is that of an impossible class but an infinite one
     if not options.from_logits:
-        low = _LIMITS.get(p.dtype, DOUBLE)[0] if options.eps is None else options.eps
+        low = _LIMITS[options.precision][0] if options.eps is None else options.eps
     found.weight += lost
     if lost:
         found.loss += lost * (-math.log(low) if low else math.inf)
@@ -184,13 +199,12 @@ def _evaluate_unseen(codes, p, weights, options):
 class Options(NamedTuple):
     """What scores and targets mean; the defaults are those of probabilities."""
 
-    eps: float | None = None  # None: that of the dtype
+    eps: float | None = None  # None: that of the precision
     from_logits: bool = False
     soft: bool = False
     smoothing: float = 0.0
-    # The rest is about scores that scikit-learn does not see: it makes of byte-swapped
-    # numbers float64 first, with the epsilon of that.
-    any_order: bool = False
+    precision: np.dtype = _FLOAT64  # of the scores; see the function
+    # The rest is about scores that scikit-learn does not see.
     name: str = "y_score"  # where something is wrong with them
     of: str = ""  # " of model 3", likewise
     y_name: str = "y_true"
@@ -198,10 +212,7 @@ class Options(NamedTuple):
 
 def new_state(p, options):
     """An empty `LossState` for scores like `p`."""
-    dtype = p.dtype
-    if options.any_order and not dtype.isnative:
-        dtype = dtype.newbyteorder("=")
-    low, tolerance = _LIMITS.get(dtype, DOUBLE)
+    low, tolerance = _LIMITS[options.precision]
     if options.eps is not None:
         low = options.eps
     return LossState(
@@ -289,12 +300,16 @@ def null_loss(codes, n_classes, weights=None):
     total = np.zeros(n_classes)
     for code, w in _code_chunks(codes, n_classes, weights):
         total += np.bincount(code, w, n_classes)
+    if not total.sum():  # the sum of the weights was another when they were validated
+        raise RuntimeError(_CHANGED.format("sample_weight"))
     low, tolerance = DOUBLE  # shares are float64, whatever the probabilities are
     # Beyond [0, 1], where there are negative weights, scikit-learn clips too.
     share = np.clip(total / total.sum(), low, 1.0 - low)
     state = LossState(1, low, 1.0 - low, tolerance)
     for code, w in _code_chunks(codes, n_classes, weights):
         state.add(np.ones(len(code), np.uint8), share[code], w)
+    if not state.weight:
+        raise RuntimeError(_CHANGED.format("sample_weight"))
     return state.loss
 
 
@@ -307,7 +322,7 @@ def _code_chunks(codes, n_classes, weights):
         # A copy: nobody else may change what has been looked at.
         code = np.array(codes.chunk(start, stop), dtype=np.intp)
         if code.min() < 0 or code.max() >= n_classes:
-            raise RuntimeError("y_true was changed by another thread during the call")
+            raise RuntimeError(_CHANGED.format("y_true"))
         yield code, w
 
 
@@ -331,15 +346,85 @@ def overlap(out, *arrays):
         return True
 
 
+def precision(values):
+    """The dtype that scikit-learn computes scores in, with its epsilon and tolerance.
+
+    That is float32 or float16 where the container says so itself: by numpy's dtype in
+    the order of this machine's bytes, be it an array's, a Series' or a data frame's.
+    All else is made float64: lists and tuples whatever they hold, byte-swapped arrays,
+    torch and polars, nullable and Arrow-backed columns, bfloat16.
+    """
+    dtype = getattr(values, "dtype", None)
+    if not isinstance(dtype, np.dtype) and _is_pandas_frame(values):
+        dtypes = list(values.dtypes)
+        if dtypes and all(isinstance(dtype, np.dtype) for dtype in dtypes):
+            dtype = np.result_type(*dtypes)
+    return dtype if isinstance(dtype, np.dtype) and dtype in _LIMITS else _FLOAT64
+
+
+def _is_pandas_frame(values):
+    pandas = sys.modules.get("pandas")
+    return isinstance(values, getattr(pandas, "DataFrame", ()))
+
+
+def _has_sparse_columns(values):
+    # scikit-learn warns of them, and refuses those that are all sparse.
+    if type(values) is np.ndarray or not _is_pandas_frame(values):
+        return False
+    sparse = sys.modules["pandas"].SparseDtype
+    return any(isinstance(dtype, sparse) for dtype in values.dtypes)
+
+
+def _is_array_like(values):
+    """Whether scikit-learn's functions take it for an argument, or None."""
+    if values is None or type(values) in (np.ndarray, list, tuple):
+        return True
+    names = ("__len__", "shape", "__array__")
+    return any(hasattr(values, name) for name in names) and not np.isscalar(values)
+
+
 def as_numbers(values):
     """An ndarray of real numbers, or None."""
     array = as_array(values)
     if array is not None and array.dtype.kind == "O":
         try:
+            if first_unreal(array) is not None:
+                return None
             array = array.astype(np.float64)
         except Exception:  # scikit-learn raises it again
             return None
     return array
+
+
+def legible(values):
+    """`values` as scikit-learn can read them: tensors of bfloat16 as an array."""
+    if values is None or type(values) is np.ndarray:
+        return values
+    try:
+        np.asarray(values)
+    except Exception:  # who knows which
+        array = as_array(values)
+        return values if array is None else array
+    return values
+
+
+def first_unreal(objects):
+    """Index of the first of some objects that is no real number, or None.
+
+    Texts of numbers are none, and complex numbers would lose their imaginary part.
+    """
+    items = objects.ravel().tolist()
+    known = {kind: issubclass(kind, Real | Decimal) for kind in set(map(type, items))}
+    if all(known.values()):
+        return None
+    for i, item in enumerate(items):
+        # Arrays and tensors of no dimension say themselves what they hold.
+        if not known[type(item)] and not (
+            np.ndim(item) == 0
+            and np.can_cast(np.asarray(item).dtype, np.float64, "same_kind")
+        ):
+            return tuple(map(int, np.unravel_index(i, objects.shape)))
+    return None
 
 
 def as_columns(p):

@@ -212,15 +212,8 @@ def log_loss_gradient_hessian(
 
 
 def _derivatives(y_true, y_score, sample_weight, labels, options, **request):
-    p, n_classes, shape = read_scores(y_score)
-    weights, weight_sum = read_weights(sample_weight, len(p))
-    targets = read_targets(
-        y_true,
-        n_classes,
-        p.shape,
-        weights,
-        weight_sum,
-        options,
-        checked_labels(labels),
-    )
-    return derivatives(targets, p, options, shape, check_seen=labels is None, **request)
+    scores = read_scores(y_score, options)
+    weights, weight_sum = read_weights(sample_weight, len(scores.p))
+    labels = checked_labels(labels)
+    targets = read_targets(y_true, scores, weights, weight_sum, labels)
+    return derivatives(targets, scores, check_seen=labels is None, **request)

@@ -4,12 +4,13 @@ import numpy as np
 
 from fastlogloss._errors import check_flag, check_out, check_rows
 from fastlogloss._handover import log_loss_rows, original
-from fastlogloss._inputs import DOUBLE, Options, evaluate, null_loss
+from fastlogloss._inputs import DOUBLE, Options, evaluate, legible, null_loss
 from fastlogloss._kernels import mean_loss
 from fastlogloss._scores import (
     checked_eps,
     checked_labels,
     checked_options,
+    mean_of,
     read_scores,
     read_targets,
     read_weights,
@@ -146,6 +147,9 @@ def log_loss(
     found = None
     if isinstance(normalize, bool | np.bool_):
         found = evaluate(y_true, y_proba, sample_weight, labels, low)
+    if found is None or not found.sums_to_one:
+        y_true, y_proba = legible(y_true), legible(y_proba)
+        keywords["sample_weight"] = sample_weight = legible(sample_weight)
     if found is None or found.weight == 0:
         value = original("log_loss")(y_true, y_proba, **keywords)
         if low is None:
@@ -211,6 +215,9 @@ def d2_log_loss_score(
     if not _is_default(y_pred):
         return _renamed("d2_log_loss_score", y_true, y_proba, y_pred, keywords)[0]
     found = evaluate(y_true, y_proba, sample_weight, labels)
+    if found is None or not found.sums_to_one:
+        y_true, y_proba = legible(y_true), legible(y_proba)
+        keywords["sample_weight"] = legible(sample_weight)
     if found is None or found.weight == 0 or len(found.codes) < 2:
         return original("d2_log_loss_score")(y_true, y_proba, **keywords)
     if not found.sums_to_one:
@@ -297,6 +304,8 @@ def sample_log_loss(
         return _score_rows(y_true, y_proba, labels, options, out)
     found = evaluate(y_true, y_proba, labels=labels, eps=low, rows=out is None)
     if found is None or not found.sums_to_one:
+        y_true, y_proba = legible(y_true), legible(y_proba)
+    if found is None or not found.sums_to_one:
         original("log_loss")(y_true, y_proba, labels=labels)  # raises or warns
     if found is None:
         rows = log_loss_rows(y_true, y_proba, labels, low)
@@ -307,7 +316,8 @@ def sample_log_loss(
         return out
     if out is None:
         return found.rows
-    return write_rows(found.codes, found.proba, Options(low), out)
+    options = Options(low, precision=found.precision)
+    return write_rows(found.codes, found.proba, options, out)
 
 
 def _score_options(eps, from_logits, soft_targets, label_smoothing):
@@ -322,14 +332,14 @@ def _score_options(eps, from_logits, soft_targets, label_smoothing):
 
 def _score_loss(y_true, y_score, sample_weight, labels, options, normalize):
     """Log loss of what scikit-learn has no word for."""
-    p, targets = _read(y_true, y_score, sample_weight, labels, options)
+    p, targets, options = _read(y_true, y_score, sample_weight, labels, options)
     state = sum_losses(targets, p, options, check_seen=labels is None)
-    return state.loss / state.weight if normalize else state.loss
+    return mean_of(state) if normalize else state.loss
 
 
 def _score_rows(y_true, y_score, labels, options, out):
     """The loss of each row of what scikit-learn has no word for."""
-    p, targets = _read(y_true, y_score, None, labels, options)
+    p, targets, options = _read(y_true, y_score, None, labels, options)
     check_seen = labels is None
     if out is None:
         rows = np.empty(len(p))
@@ -342,11 +352,11 @@ def _score_rows(y_true, y_score, labels, options, out):
 
 
 def _read(y_true, y_score, sample_weight, labels, options):
-    p, n_classes, _ = read_scores(y_score, options.name)
-    weights, total = read_weights(sample_weight, len(p))
+    scores = read_scores(y_score, options)
+    weights, total = read_weights(sample_weight, len(scores.p))
     labels = checked_labels(labels)
-    targets = read_targets(y_true, n_classes, p.shape, weights, total, options, labels)
-    return p, targets
+    targets = read_targets(y_true, scores, weights, total, labels)
+    return scores.p, targets, scores.options
 
 
 def _is_default(y_pred):

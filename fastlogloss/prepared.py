@@ -4,11 +4,21 @@ import numpy as np
 
 from fastlogloss import _kernels
 from fastlogloss._errors import describe
-from fastlogloss._inputs import THREAD_VALUES, Options, add, as_numbers, n_threads
+from fastlogloss._inputs import (
+    THREAD_VALUES,
+    Options,
+    add,
+    as_numbers,
+    n_threads,
+    precision,
+)
 from fastlogloss._scores import (
     Targets,
+    check_columns,
     checked_options,
+    column_names,
     derivatives,
+    mean_of,
     new_template,
     read_scores,
     read_targets_alone,
@@ -141,9 +151,8 @@ class LogLoss:
         loss = _mean_like(self._template, targets.codes.whole, y_score, targets.weights)
         if loss is not None:
             return loss
-        p, _ = self._read(y_score, self._options)
-        state = sum_losses(targets, p, self._options)
-        return state.loss / state.weight
+        scores = self._read(y_score, self._options)
+        return mean_of(sum_losses(targets, scores.p, scores.options))
 
     def gradient(self, y_score, *, normalize=True, out=None):
         """Loss and gradient; see :func:`log_loss_gradient`.
@@ -237,8 +246,8 @@ class LogLoss:
         array([0.      , 0.693147])
         """
         rows = np.empty(len(self._targets))
-        p, _ = self._read(y_score, self._options)
-        sum_losses(self._targets, p, self._options, rows=rows)
+        scores = self._read(y_score, self._options)
+        sum_losses(self._targets, scores.p, scores.options, rows=rows)
         return rows
 
     def many(self, scores):
@@ -274,10 +283,15 @@ class LogLoss:
             )
         losses = np.empty(len(stack))
         targets = self._targets
+        # A list of models is as good as one after the other.
+        is_list = isinstance(scores, list | tuple)
+        dtypes = [*map(precision, scores)] if is_list else [precision(scores)]
         if (
             stack.ndim == 1 + self._ndim
             and (stack.ndim == 2 or stack.shape[2] == targets.n_classes)
             and stack.dtype == np.float64
+            and set(dtypes) == {stack.dtype}
+            and not any(map(column_names, scores if is_list else ()))
             and _many_like(
                 self._template,
                 targets.codes.whole,
@@ -293,37 +307,39 @@ class LogLoss:
         if not len(stack):
             self._read(np.empty(stack.shape[1:], stack.dtype), options)  # or an error
         for i, score in enumerate(stack):
-            p, _ = self._read(score, options)
-            state = add(targets.codes, p, targets.weights, options)
+            if is_list:
+                check_columns(column_names(scores[i]), self.classes, f"scores[{i}]")
+            p = self._read(score, options).p
+            of_model = options._replace(precision=dtypes[i if is_list else 0])
+            state = add(targets.codes, p, targets.weights, of_model)
             if state.status:
-                of_model = options._replace(of=f" of model {i}")
+                of_model = of_model._replace(of=f" of model {i}")
                 state = sum_losses(targets, p, of_model)  # says what is wrong
-            losses[i] = state.loss / state.weight
+            losses[i] = mean_of(state)
         return losses
 
     def _read(self, y_score, options):
-        """Scores for these targets, and the shape in which they came."""
-        p, n_classes, shape = read_scores(y_score, options.name)
+        """`Scores` for these targets."""
+        scores = read_scores(y_score, options)
+        n, n_classes = len(scores.p), scores.n_classes
         targets = self._targets
-        if len(p) != len(targets) or n_classes != targets.n_classes:
+        if n != len(targets) or n_classes != targets.n_classes:
             raise ValueError(
-                f"{options.name} is for {len(p)} rows of {n_classes} classes, but "
+                f"{options.name} is for {n} rows of {n_classes} classes, but "
                 f"there are {len(targets)} of {targets.n_classes}"
             )
-        if options.soft and p.ndim != targets.codes.whole.ndim:
+        if options.soft and scores.p.ndim != targets.codes.whole.ndim:
             raise ValueError(
-                f"{options.name} has shape {shape}, but the soft targets "
+                f"{options.name} has shape {scores.shape}, but the soft targets "
                 f"{targets.codes.whole.shape}"
             )
-        return p, shape
+        check_columns(scores.names, self.classes, options.name)
+        return scores
 
     def _derivatives(self, y_score, normalize, order, hessian, out):
-        p, shape = self._read(y_score, self._options)
         return derivatives(
             self._targets,
-            p,
-            self._options,
-            shape,
+            self._read(y_score, self._options),
             normalize=normalize,
             order=order,
             hessian=hessian,

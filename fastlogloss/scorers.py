@@ -18,7 +18,7 @@ from sklearn.metrics import make_scorer
 
 from fastlogloss._errors import shortened
 from fastlogloss._handover import original
-from fastlogloss._inputs import evaluate, null_loss
+from fastlogloss._inputs import evaluate, legible, null_loss, precision
 from fastlogloss._scores import checked_eps, read_weights
 from fastlogloss._targets import encode, read
 from fastlogloss.metrics import d2_log_loss_score, log_loss
@@ -133,10 +133,11 @@ def _evaluate_by_class(
             labels=sorted(classes),
             from_logits=True,
         )
+    y_true, y_proba = legible(y_true), legible(y_proba)
     order = sorted(range(len(classes)), key=classes.__getitem__)
     labels = [classes[i] for i in order]
     if labels != classes:
-        y_proba = np.asarray(y_proba)
+        y_proba = np.asarray(y_proba, precision(y_proba))
         if y_proba.ndim == 1:
             y_proba = np.stack([1 - y_proba, y_proba], axis=1)
         y_proba = y_proba[:, order]
