@@ -35,6 +35,7 @@ _BAD_LABEL = _kernels.loops.BAD_LABEL
 THREAD_VALUES = 1 << 17
 _CHUNK = 16384
 _CHANGED = "{} was changed by another thread during the call"
+_PLAIN = frozenset([np.ndarray, list])  # containers that need no closer look
 _MAX_WORK = 1000  # of a search that decides most cases at once
 
 
@@ -117,21 +118,26 @@ def evaluate(
     Evaluation or None
         None where scikit-learn has to be asked.
     """
-    if not all(map(_is_array_like, (y_true, y_proba, sample_weight, labels))):
+    if type(y_true) not in _PLAIN and not _is_array_like(y_true):
         return None
-    p = as_numbers(y_proba)
-    if p is None or _has_sparse_columns(y_proba):
+    if type(y_proba) not in _PLAIN:
+        if not _is_array_like(y_proba) or _has_sparse_columns(y_proba):
+            return None
+    p, dtype = as_scores(y_proba)
+    if p is None:
         return None
     p, n_classes = as_columns(p)
     if n_classes < 2 or not len(p):
         return None
     weights = None
     if sample_weight is not None:
+        if type(sample_weight) not in _PLAIN and not _is_array_like(sample_weight):
+            return None
         weights = as_weights(sample_weight, len(p))
         if weights is None:
             return None
     if labels is not None:
-        classes = sorted_labels(labels)
+        classes = sorted_labels(labels) if _is_array_like(labels) else None
         if classes is None:
             return None
     if classes is not None and len(classes) != n_classes:
@@ -139,7 +145,9 @@ def evaluate(
     y = read(y_true)
     if y is None or len(y[0] if type(y) is Factorized else y) != len(p):
         return None
-    options = Options(eps, from_logits, precision=precision(y_proba))
+    options = _USUAL
+    if eps is not None or from_logits or dtype is not _FLOAT64:
+        options = Options(eps, from_logits, precision=dtype)
     out = np.empty(len(p)) if rows else None
     if classes is None or classes == list(range(n_classes)):
         # Most labels are 0 to n_classes - 1: let the kernel find out.
@@ -208,6 +216,13 @@ class Options(NamedTuple):
     name: str = "y_score"  # where something is wrong with them
     of: str = ""  # " of model 3", likewise
     y_name: str = "y_true"
+
+    def of_precision(self, dtype):
+        """The same for scores of another precision."""
+        return self if dtype is self.precision else self._replace(precision=dtype)
+
+
+_USUAL = Options()
 
 
 def new_state(p, options):
@@ -300,11 +315,12 @@ def null_loss(codes, n_classes, weights=None):
     total = np.zeros(n_classes)
     for code, w in _code_chunks(codes, n_classes, weights):
         total += np.bincount(code, w, n_classes)
-    if not total.sum():  # the sum of the weights was another when they were validated
+    weight = total.sum()
+    if weight == 0 or not math.isfinite(weight):  # it was not when it was validated
         raise RuntimeError(_CHANGED.format("sample_weight"))
     low, tolerance = DOUBLE  # shares are float64, whatever the probabilities are
     # Beyond [0, 1], where there are negative weights, scikit-learn clips too.
-    share = np.clip(total / total.sum(), low, 1.0 - low)
+    share = np.clip(total / weight, low, 1.0 - low)
     state = LossState(1, low, 1.0 - low, tolerance)
     for code, w in _code_chunks(codes, n_classes, weights):
         state.add(np.ones(len(code), np.uint8), share[code], w)
@@ -346,20 +362,36 @@ def overlap(out, *arrays):
         return True
 
 
+def as_scores(values):
+    """`as_numbers`, and the dtype that scikit-learn computes with: its `precision`."""
+    array = as_array(values)
+    if array is None or array.dtype is _FLOAT64:
+        return array, _FLOAT64
+    return _as_numbers(array), precision(values)
+
+
 def precision(values):
-    """The dtype that scikit-learn computes scores in, with its epsilon and tolerance.
+    """The dtype whose epsilon and tolerance are those of some scores.
 
     That is float32 or float16 where the container says so itself: by numpy's dtype in
     the order of this machine's bytes, be it an array's, a Series' or a data frame's.
-    All else is made float64: lists and tuples whatever they hold, byte-swapped arrays,
-    torch and polars, nullable and Arrow-backed columns, bfloat16.
+    All else is float64, as scikit-learn makes it: lists and tuples whatever they hold,
+    byte-swapped arrays, torch and polars, nullable and Arrow-backed columns, bfloat16.
     """
+    if type(values) is np.ndarray:
+        dtype = values.dtype
+        return dtype if dtype is _FLOAT64 or dtype in _LIMITS else _FLOAT64
+    if type(values) in (list, tuple):
+        return _FLOAT64
     dtype = getattr(values, "dtype", None)
-    if not isinstance(dtype, np.dtype) and _is_pandas_frame(values):
+    if not isinstance(dtype, np.dtype):
+        if not _is_pandas_frame(values):
+            return _FLOAT64
         dtypes = list(values.dtypes)
-        if dtypes and all(isinstance(dtype, np.dtype) for dtype in dtypes):
-            dtype = np.result_type(*dtypes)
-    return dtype if isinstance(dtype, np.dtype) and dtype in _LIMITS else _FLOAT64
+        if not dtypes or not all(isinstance(dtype, np.dtype) for dtype in dtypes):
+            return _FLOAT64
+        dtype = np.result_type(*dtypes)
+    return dtype if dtype in _LIMITS else _FLOAT64
 
 
 def _is_pandas_frame(values):
@@ -369,31 +401,36 @@ def _is_pandas_frame(values):
 
 def _has_sparse_columns(values):
     # scikit-learn warns of them, and refuses those that are all sparse.
-    if type(values) is np.ndarray or not _is_pandas_frame(values):
+    if not _is_pandas_frame(values):
         return False
     sparse = sys.modules["pandas"].SparseDtype
     return any(isinstance(dtype, sparse) for dtype in values.dtypes)
 
 
 def _is_array_like(values):
-    """Whether scikit-learn's functions take it for an argument, or None."""
-    if values is None or type(values) in (np.ndarray, list, tuple):
-        return True
-    names = ("__len__", "shape", "__array__")
-    return any(hasattr(values, name) for name in names) and not np.isscalar(values)
+    # scikit-learn's functions take nothing else, and a memoryview for a scalar.
+    return type(values) is not memoryview and (
+        hasattr(values, "__len__")
+        or hasattr(values, "shape")
+        or hasattr(values, "__array__")
+    )
 
 
 def as_numbers(values):
     """An ndarray of real numbers, or None."""
     array = as_array(values)
-    if array is not None and array.dtype.kind == "O":
-        try:
-            if first_unreal(array) is not None:
-                return None
-            array = array.astype(np.float64)
-        except Exception:  # scikit-learn raises it again
-            return None
-    return array
+    return None if array is None else _as_numbers(array)
+
+
+def _as_numbers(array):
+    if array.dtype.kind != "O":
+        return array
+    try:
+        if first_unreal(array) is None:
+            return array.astype(np.float64)
+    except Exception:  # scikit-learn raises it again
+        pass
+    return None
 
 
 def legible(values):

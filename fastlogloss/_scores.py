@@ -5,6 +5,7 @@ targets and derivatives have no counterpart there: here is their validation, and
 error names the argument and the first row that is wrong.
 """
 
+import functools
 import math
 import warnings
 from numbers import Real
@@ -34,10 +35,10 @@ from fastlogloss._inputs import (
     add,
     as_columns,
     as_numbers,
+    as_scores,
     as_weights,
     new_state,
     overlap,
-    precision,
 )
 from fastlogloss._targets import (
     DirectCodes,
@@ -115,7 +116,7 @@ class Scores(NamedTuple):
 
 def read_scores(y_score, options):
     """`Scores`, or an error."""
-    p = as_numbers(y_score)
+    p, dtype = as_scores(y_score)
     n_classes, shape = 0, ()
     if p is not None:
         shape = p.shape
@@ -127,10 +128,10 @@ def read_scores(y_score, options):
         )
     if len(p) == 0:
         raise ValueError(f"{options.name} holds no rows")
-    dtype = precision(y_score)
+    names = None if type(y_score) is np.ndarray else column_names(y_score)
     if dtype is not options.precision:
-        options = options._replace(precision=dtype)
-    return Scores(p, n_classes, shape, column_names(y_score), options)
+        options = options.of_precision(dtype)
+    return Scores(p, n_classes, shape, names, options)
 
 
 def column_names(values):
@@ -138,18 +139,22 @@ def column_names(values):
 
     A pandas frame that nobody has given names counts its columns: these are none.
     """
-    if type(values) in (np.ndarray, list, tuple):
-        return None
+    attribute = _names_attribute(type(values))
     try:
-        for attribute in ("column_names", "columns"):  # pyarrow's columns are arrays
-            names = getattr(values, attribute, None)
-            if names is not None:
-                is_count = getattr(names, "step", 0) == 1 and names.start == 0
-                return None if is_count else list(names)
-        name = getattr(values, "name", None)
+        names = getattr(values, attribute) if attribute else None
+        if attribute == "name":
+            return [names] if isinstance(names, str) else None
+        is_count = getattr(names, "step", 0) == 1 and names.start == 0
+        return None if names is None or is_count else list(names)
     except Exception:  # of a foreign object
         return None
-    return [name] if isinstance(name, str) else None
+
+
+@functools.lru_cache(maxsize=64)
+def _names_attribute(kind):
+    # The columns of pyarrow's tables, which have names, are arrays.
+    attributes = ("column_names", "columns", "name")
+    return next((a for a in attributes if hasattr(kind, a)), None)
 
 
 def check_columns(names, classes, what):

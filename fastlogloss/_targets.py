@@ -135,7 +135,7 @@ def read(y):
     -------
     ndarray of shape (n,), Factorized or None
     """
-    if type(y) is np.ndarray:
+    if type(y) is np.ndarray and y.dtype.kind != "V":
         return y if y.ndim == 1 else _ravel(y)
     if _is_pandas_extension(y):
         # Categories, nullable and Arrow-backed columns: numpy sees only objects.
@@ -196,7 +196,10 @@ def encode(y, classes=None, limit=None):
     Encoded or None
     """
     if isinstance(y, Factorized):
-        return _store(y.numbers, y.found, classes) if len(y.found) <= limit else None
+        if len(y.found) > limit:
+            return None
+        numbers = y.numbers.astype(np.uint8 if len(y.found) <= _BYTE else np.int64)
+        return _store(numbers, y.found, classes)
     if y.dtype.kind in "biuf":
         return _encode_numeric(y, classes, limit)
     found = None
@@ -321,8 +324,8 @@ def _records(y):
 
 def _store(numbers, found, classes):
     classes, code_of_number, unseen = _match(found, classes)
-    is_byte = max(len(found), len(classes)) <= _BYTE
-    numbers = numbers.astype(np.uint8 if is_byte else np.int64, copy=False)
+    if len(classes) > _BYTE and numbers.itemsize == 1:
+        numbers = numbers.astype(np.int64)
     recode(numbers, code_of_number)
     return Encoded(StoredCodes(numbers), classes, unseen)
 

@@ -8,7 +8,7 @@ from fastlogloss._inputs import (
     THREAD_VALUES,
     Options,
     add,
-    as_numbers,
+    as_scores,
     n_threads,
     precision,
 )
@@ -28,6 +28,7 @@ from fastlogloss._targets import StoredCodes
 
 _mean_like = _kernels.loops.mean_like
 _many_like = _kernels.loops.many_like
+_SHORT = 16384  # scores that are soon copied
 
 
 class LogLoss:
@@ -152,7 +153,14 @@ class LogLoss:
         if loss is not None:
             return loss
         scores = self._read(y_score, self._options)
-        return mean_of(sum_losses(targets, scores.p, scores.options))
+        p, options = scores.p, scores.options
+        is_new = p is not y_score or not p.flags.c_contiguous
+        if is_new and p.size <= _SHORT and options is self._options:
+            p = np.ascontiguousarray(p, np.float64)
+            loss = _mean_like(self._template, targets.codes.whole, p, targets.weights)
+            if loss is not None:
+                return loss
+        return mean_of(sum_losses(targets, p, options))
 
     def gradient(self, y_score, *, normalize=True, out=None):
         """Loss and gradient; see :func:`log_loss_gradient`.
@@ -275,7 +283,7 @@ class LogLoss:
         >>> loss.many([[-20.0, 0.0], [0.0, 0.0]]).round(6)
         array([0.346574, 0.693147])
         """
-        stack = as_numbers(scores)
+        stack, dtype = as_scores(scores)
         if stack is None or stack.ndim not in (2, 3) or stack.dtype.kind not in "fiub":
             raise ValueError(
                 "scores must hold real numbers, of shape (n_models, n_samples) or "
@@ -283,15 +291,17 @@ class LogLoss:
             )
         losses = np.empty(len(stack))
         targets = self._targets
-        # A list of models is as good as one after the other.
-        is_list = isinstance(scores, list | tuple)
-        dtypes = [*map(precision, scores)] if is_list else [precision(scores)]
+        dtypes, is_list = [dtype], type(scores) in (list, tuple)
+        is_named = False
+        if is_list:  # as good as one model after the other
+            dtypes = [*map(precision, scores)]
+            is_named = any(map(column_names, scores))
         if (
             stack.ndim == 1 + self._ndim
             and (stack.ndim == 2 or stack.shape[2] == targets.n_classes)
             and stack.dtype == np.float64
-            and set(dtypes) == {stack.dtype}
-            and not any(map(column_names, scores if is_list else ()))
+            and dtypes.count(stack.dtype) == len(dtypes)
+            and not is_named
             and _many_like(
                 self._template,
                 targets.codes.whole,
@@ -307,10 +317,10 @@ class LogLoss:
         if not len(stack):
             self._read(np.empty(stack.shape[1:], stack.dtype), options)  # or an error
         for i, score in enumerate(stack):
-            if is_list:
+            if is_named:
                 check_columns(column_names(scores[i]), self.classes, f"scores[{i}]")
             p = self._read(score, options).p
-            of_model = options._replace(precision=dtypes[i if is_list else 0])
+            of_model = options.of_precision(dtypes[i if is_list else 0])
             state = add(targets.codes, p, targets.weights, of_model)
             if state.status:
                 of_model = of_model._replace(of=f" of model {i}")
@@ -333,7 +343,8 @@ class LogLoss:
                 f"{options.name} has shape {scores.shape}, but the soft targets "
                 f"{targets.codes.whole.shape}"
             )
-        check_columns(scores.names, self.classes, options.name)
+        if scores.names is not None:
+            check_columns(scores.names, self.classes, options.name)
         return scores
 
     def _derivatives(self, y_score, normalize, order, hessian, out):

@@ -127,9 +127,12 @@ cdef class RecordTable:
         return 0
 
     cdef inline Py_ssize_t find(
-        self, const char* record, Py_ssize_t size
-    ) except -2:
-        # Number of a record, new ones included; -1 where they are too many.
+        self,
+        const char* record,
+        Py_ssize_t size,
+        uint64_t* free_slot,    # OUT for a new record, where its number belongs
+    ) noexcept:
+        # Number of a record, -1 for a new one.
         cdef uint64_t slot = hash_record(record, size) & self.mask
         cdef Py_ssize_t number
         while self.slots[slot]:
@@ -137,9 +140,11 @@ cdef class RecordTable:
             if memcmp(self.records + number * size, record, size) == 0:
                 return number
             slot = (slot + 1) & self.mask
-        return self.insert(record, slot)
+        free_slot[0] = slot
+        return -1
 
     cdef Py_ssize_t insert(self, const char* record, uint64_t slot) except -2:
+        # Number of a new record; -1 where they are too many.
         cdef Py_ssize_t number = self.count, size = self.itemsize
         if number == self.limit:
             return -1
@@ -157,10 +162,13 @@ cdef class RecordTable:
         self, const char* records, Py_ssize_t size, Py_ssize_t n, code_t* numbers
     ) except -1:
         cdef Py_ssize_t i, number
+        cdef uint64_t slot = 0
         for i in range(n):
-            number = self.find(records + i * size, size)
+            number = self.find(records + i * size, size, &slot)
             if number < 0:
-                return False
+                number = self.insert(records + i * size, slot)
+                if number < 0:
+                    return False
             if numbers != NULL:
                 numbers[i] = <code_t>number
         return True
@@ -296,6 +304,7 @@ cdef bint _number(
     # that could release one.
     cdef Py_ssize_t i, number, size
     cdef uint64_t record[2]
+    cdef uint64_t slot = 0
     cdef PyObject* item
     cdef const char* text
     for i in range(n):
@@ -314,10 +323,11 @@ cdef bint _number(
         record[0] = short_text(text, size) if size <= 8 else hash_record(text, size)
         record[1] = <uint64_t>size << 3 | <uint64_t>PyUnicode_KIND(item)
         while True:
-            number = table.find(<const char*>record, TEXT)
+            number = table.find(<const char*>record, TEXT, &slot)
             if number < 0:
-                return False
-            if number == len(known):
+                number = table.insert(<const char*>record, slot)
+                if number < 0:
+                    return False
                 known.append(<object>item)
                 break
             if size <= 8 or memcmp(
