@@ -451,7 +451,11 @@ def first_unreal(objects):
     Texts of numbers are none, and complex numbers would lose their imaginary part.
     """
     items = objects.ravel().tolist()
-    known = {kind: issubclass(kind, Real | Decimal) for kind in set(map(type, items))}
+    # To numpy, spans of time are whole numbers.
+    known = {
+        kind: issubclass(kind, Real | Decimal) and kind is not np.timedelta64
+        for kind in set(map(type, items))
+    }
     if all(known.values()):
         return None
     for i, item in enumerate(items):
