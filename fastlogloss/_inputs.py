@@ -367,7 +367,8 @@ def as_scores(values):
     array = as_array(values)
     if array is None or array.dtype is _FLOAT64:
         return array, _FLOAT64
-    return _as_numbers(array), precision(values)
+    numbers = _as_numbers(array)
+    return numbers, _FLOAT64 if numbers is None else precision(values)
 
 
 def precision(values):
@@ -377,6 +378,7 @@ def precision(values):
     the order of this machine's bytes, be it an array's, a Series' or a data frame's.
     All else is float64, as scikit-learn makes it: lists and tuples whatever they hold,
     byte-swapped arrays, torch and polars, nullable and Arrow-backed columns, bfloat16.
+    (Not so under scikit-learn's array API dispatch, which knows torch.)
     """
     if type(values) is np.ndarray:
         dtype = values.dtype
@@ -384,14 +386,24 @@ def precision(values):
     if type(values) in (list, tuple):
         return _FLOAT64
     dtype = getattr(values, "dtype", None)
-    if not isinstance(dtype, np.dtype):
-        if not _is_pandas_frame(values):
-            return _FLOAT64
+    if _is_pandas_frame(values):
         dtypes = list(values.dtypes)
-        if not dtypes or not all(isinstance(dtype, np.dtype) for dtype in dtypes):
-            return _FLOAT64
-        dtype = np.result_type(*dtypes)
-    return dtype if dtype in _LIMITS else _FLOAT64
+        is_numpy = dtypes and all(isinstance(dtype, np.dtype) for dtype in dtypes)
+        dtype = np.result_type(*dtypes) if is_numpy else None
+    elif not isinstance(dtype, np.dtype) and _is_dispatched(values):
+        dtype = as_array(values).dtype
+    return dtype if isinstance(dtype, np.dtype) and dtype in _LIMITS else _FLOAT64
+
+
+def _is_dispatched(values):
+    # Where that is switched on, scikit-learn computes with the array's own library.
+    if not (
+        hasattr(values, "__array_namespace__")
+        or type(values).__module__.startswith("torch")
+    ):
+        return False
+    config = getattr(sys.modules.get("sklearn"), "get_config", dict)()
+    return config.get("array_api_dispatch", False)
 
 
 def _is_pandas_frame(values):

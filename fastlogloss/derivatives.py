@@ -36,7 +36,8 @@ def log_loss_gradient(
         rows of a distribution, whose sum is 1 within 1e-6.
     y_score : array-like of shape (n_samples,), (n_samples, 1) or (n_samples, n_classes)
         Probabilities, or logits with `from_logits`. One column is that of the greater
-        label.
+        label. Columns of a data frame that are named for the classes have to be in
+        their order.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows, finite and not negative.
     normalize : bool, default=True

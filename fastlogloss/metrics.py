@@ -54,7 +54,7 @@ def log_loss(
     y_proba : array-like of shape (n_samples,) or (n_samples, n_classes)
         Probabilities, as `predict_proba` returns them; of the greater label if
         one-dimensional or of one column. Columns are in the order of the sorted
-        labels.
+        labels, whatever the names of those of a data frame are; but see Notes.
     normalize : bool, default=True
         Return the mean loss; otherwise the sum.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -64,9 +64,12 @@ def log_loss(
     y_pred : array-like
         Former name of `y_proba`, with scikit-learn's deprecation warning.
     eps : "auto" or float in [0, 0.5), default="auto"
-        Where to clip. "auto" is what scikit-learn does: the machine epsilon of the
-        dtype of `y_proba` (2.2e-16 for float64, 1.2e-7 for float32, 9.8e-4 for
-        float16). With 0 an event of probability zero costs ``inf``.
+        Where to clip. "auto" is what scikit-learn does: 1.2e-7 and 9.8e-4, the machine
+        epsilons of float32 and float16, where `y_proba` is an array, a Series or a data
+        frame whose dtype is NumPy's own (in this machine's byte order); 2.2e-16, that
+        of float64, for all else, whatever it holds: lists, torch tensors, polars,
+        pyarrow, nullable columns, bfloat16. With 0 an event of probability zero costs
+        ``inf``.
     from_logits : bool, default=False
         `y_proba` holds logits: of the greater label, or a softmax of each row. Any
         number but NaN; exact in both tails, and not clipped. Infinite logits that tie
@@ -98,6 +101,14 @@ def log_loss(
 
     Notes
     -----
+    From logits, soft targets and smoothed labels, columns of a data frame that are
+    named for the classes (``3`` or ``"3"`` for the class 3) have to be in their order:
+    another order, or only some of the classes, is a ValueError. Names that have nothing
+    to do with the classes do not matter.
+
+    bfloat16 and its like (of torch and of `ml_dtypes`) are read wherever numbers are,
+    though scikit-learn refuses tensors of them.
+
     The one intended difference: float32 and float16 probabilities are clipped by the
     epsilon of their dtype, as scikit-learn does, but all maths is float64. What the
     fast path does not read (indicator matrices, device arrays, input with errors) is

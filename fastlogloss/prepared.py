@@ -40,14 +40,18 @@ class LogLoss:
     Parameters
     ----------
     y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
-        Labels; with `soft_targets` numbers in [0, 1]: the probability of class 1, or
-        rows of a distribution, whose sum is 1 within 1e-6.
+        Labels: whole numbers, or strings (members of an Enum that are strings are
+        those strings, not their names); with `soft_targets` numbers in [0, 1]: the
+        probability of class 1, or rows of a distribution, whose sum is 1 within 1e-6.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows, finite and not negative.
     classes : array-like of shape (n_classes,), default=None
         The label of each column, in this order; they need not all occur in `y_true`.
         Without it, the sorted labels of `y_true`. A vector of scores, or a single
-        column, is that of the second: ``classes[1]``.
+        column, is that of the second: ``classes[1]``. Columns of a data frame that are
+        named for the classes (``3`` or ``"3"`` for the class 3) have to be in this
+        order: another one, or only some of the classes, is an error. Names that have
+        nothing to do with the classes do not matter.
     eps : "auto" or float in [0, 0.5), default="auto"
         Where to clip probabilities, as in :func:`log_loss`; logits are not clipped.
     from_logits : bool, default=False
@@ -60,7 +64,8 @@ class LogLoss:
     Attributes
     ----------
     classes : tuple
-        The label of each column; empty for soft targets whose classes were not given.
+        The label of each column; of soft targets the names of their columns, where
+        classes were not given, or empty.
 
     Raises
     ------
@@ -265,7 +270,7 @@ class LogLoss:
         ----------
         scores : array-like of shape (n_models, n_samples) or \
 (n_models, n_samples, n_classes)
-            Probabilities or logits.
+            Probabilities or logits. Of a list, each item is read as in a call with it.
 
         Returns
         -------

@@ -7,6 +7,7 @@ import array
 import decimal
 import enum
 import fractions
+import textwrap
 
 import ml_dtypes
 import narwhals as nw
@@ -249,6 +250,22 @@ class TestPrecision:
             assert -found.value == expected.value
 
 
+def test_array_api_dispatch(run_python):
+    """Where scikit-learn computes with the array's own library, in its dtype."""
+    code = """
+    import numpy as np, sklearn, sklearn.metrics, array_api_strict as xp
+    from fastlogloss import LogLoss, log_loss
+    sklearn.set_config(array_api_dispatch=True)
+    y = np.array([0, 1, 1, 0])
+    for dtype in ("float32", "float64"):
+        p = xp.asarray(np.array([0, 0, 0.75, 0.5], dtype))
+        expected = sklearn.metrics.log_loss(xp.asarray(y), p)
+        for found in (log_loss(xp.asarray(y), p), log_loss(y, p), LogLoss(y)(p)):
+            assert abs(found - expected) < 1e-6 * expected
+    """
+    run_python("-c", textwrap.dedent(code), SCIPY_ARRAY_API="1")
+
+
 class Model(ClassifierMixin, BaseEstimator):
     """Predicts what it is given."""
 
@@ -339,6 +356,13 @@ OF_OBJECTS = {
     "frame": lambda values: pd.DataFrame({0: objects(values), 1: [0.5] * 4}),
 }
 YB = [0, 1, 1, 0]
+
+
+def test_dates_beside_numbers():
+    p = pd.DataFrame({0: np.float32([0.5, 0.5]), 1: pd.to_datetime(["2020", "2021"])})
+    assert_same("log_loss", [0, 1], p)
+    with pytest.raises(ValueError, match=r"dtype object, with .* in row 0, column 1"):
+        LogLoss([0, 1])(p)
 
 
 @pytest.mark.parametrize("container", OF_OBJECTS)

@@ -252,7 +252,9 @@ class TestClasses:
         assert LogLoss(words(codes), **LOGITS)(p) == log_loss(codes, p, **LOGITS)
 
     @pytest.mark.parametrize("n_classes", [254, 255, 256, 257, 300])
-    @pytest.mark.parametrize("name", ["str", "object str", "pandas Categorical", "int64"])
+    @pytest.mark.parametrize(
+        "name", ["str", "object str", "pandas Categorical", "int64"]
+    )
     def test_more_classes_than_rows(self, name, n_classes):
         codes = np.array([n_classes - 1, 0, n_classes - 2, 3])
         classes = TYPES[name](np.arange(n_classes))
