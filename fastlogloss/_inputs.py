@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastlogloss import _kernels
+from fastlogloss._kernels._labels import kinds
 from fastlogloss._targets import (
     DirectCodes,
     Factorized,
@@ -462,15 +463,15 @@ def first_unreal(objects):
 
     Texts of numbers are none, and complex numbers would lose their imaginary part.
     """
-    items = objects.ravel().tolist()
+    items = objects.ravel()
     # To numpy, spans of time are whole numbers.
     known = {
         kind: issubclass(kind, Real | Decimal) and kind is not np.timedelta64
-        for kind in set(map(type, items))
+        for kind in kinds(items)
     }
     if all(known.values()):
         return None
-    for i, item in enumerate(items):
+    for i, item in enumerate(items.tolist()):
         # Arrays and tensors of no dimension say themselves what they hold.
         if not known[type(item)] and not (
             np.ndim(item) == 0

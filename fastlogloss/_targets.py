@@ -163,15 +163,13 @@ def plain_strings(labels):
     That is their value, not what their method says: the text of a member of an Enum
     is its name.
     """
-    array = None if isinstance(labels, list | tuple) else as_array(labels)
-    if array is not None:
-        array = array if array.ndim == 1 else _ravel(array)
+    if not isinstance(labels, list | tuple):
+        array = as_array(labels)
         if array is None or array.dtype.kind != "O":
             return None
-        labels = array.tolist()
-    if not labels or not isinstance(labels, list | tuple):
-        return None
-    if not all(issubclass(kind, str) for kind in set(map(type, labels))):
+        array = array if array.ndim == 1 else _ravel(array)
+        labels = [] if array is None else array.tolist()
+    if not labels or not all(issubclass(kind, str) for kind in set(map(type, labels))):
         return None
     return np.array([str.__str__(label) for label in labels], object)
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlogloss import d2_log_loss_score, log_loss, sample_log_loss
-from fastlogloss._kernels._labels import RecordTable, encode_strings, recode
+from fastlogloss._kernels._labels import RecordTable, encode_strings, kinds, recode
 from fastlogloss._targets import Factorized, encode, read, sorted_labels
 
 CASES = [(t, 1) for t in label_types(2)] + [(t, 4) for t in label_types(4)]
@@ -401,6 +401,16 @@ class TestCompiled:
     def test_wrong_arrays(self, values, out):
         with pytest.raises(ValueError, match="contiguous"):
             RecordTable(8, 5).encode(values, out)
+
+    def test_kinds(self):
+        values = np.array([1, "a", 1.5, None, 2, np.float32(1)], object)
+        expected = {int, str, float, type(None), np.float32}
+        assert kinds(values) == expected
+        assert kinds(np.empty(3, object)) == {type(None)}
+        assert kinds(np.empty(0, object)) == set()
+        for wrong in (values[::2], np.zeros(3)):
+            with pytest.raises(ValueError, match="contiguous"):
+                kinds(wrong)
 
     def test_too_many_for_a_byte(self):
         with pytest.raises(ValueError, match="uint8"):

@@ -339,6 +339,23 @@ cdef bint _number(
     return True
 
 
+def kinds(cnp.ndarray values not None):
+    """The types of the objects of a contiguous array."""
+    cdef Py_ssize_t n = values.size, i
+    if not _is_plain(values, n, cnp.NPY_OBJECT, False):
+        raise ValueError("values must be contiguous objects")
+    cdef PyObject** items = <PyObject**>cnp.PyArray_DATA(values)
+    cdef PyTypeObject* last = NULL
+    cdef set found = set()
+    for i in range(n):
+        if items[i] == NULL:  # to numpy, that is None
+            found.add(type(None))
+        elif Py_TYPE(items[i]) != last:
+            last = Py_TYPE(items[i])
+            found.add(<object>last)
+    return found
+
+
 cdef inline uint64_t short_text(const char* text, Py_ssize_t size) noexcept nogil:
     # Different for different texts of one size, up to 8 bytes.
     cdef uint32_t first, last
