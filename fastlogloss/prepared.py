@@ -161,8 +161,9 @@ class LogLoss:
         p, options = scores.p, scores.options
         is_new = p is not y_score or not p.flags.c_contiguous
         if is_new and p.size <= _SHORT and options is self._options:
-            p = np.ascontiguousarray(p, np.float64)
-            loss = _mean_like(self._template, targets.codes.whole, p, targets.weights)
+            plain = np.ascontiguousarray(p, np.float64)
+            codes, weights = targets.codes.whole, targets.weights
+            loss = _mean_like(self._template, codes, plain, weights)
             if loss is not None:
                 return loss
         return mean_of(sum_losses(targets, p, options))

@@ -19,7 +19,12 @@ from sklearn.metrics import make_scorer
 from fastlogloss._errors import shortened
 from fastlogloss._handover import original
 from fastlogloss._inputs import evaluate, legible, null_loss, precision
-from fastlogloss._scores import checked_eps, read_weights
+from fastlogloss._scores import (
+    check_columns,
+    checked_eps,
+    column_names,
+    read_weights,
+)
 from fastlogloss._targets import encode, read
 from fastlogloss.metrics import d2_log_loss_score, log_loss
 
@@ -106,6 +111,7 @@ def _evaluate_by_class(
     classes = np.asarray(classes).tolist()
     if from_logits:
         read_weights(sample_weight, len(y_proba))  # or an error
+        check_columns(column_names(y_proba), classes, "y_proba")
     found = evaluate(
         y_true,
         y_proba,

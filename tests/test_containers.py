@@ -26,6 +26,7 @@ from fastlogloss import (
     log_loss,
     log_loss_gradient,
     log_loss_gradient_hessian,
+    neg_log_loss_logits_scorer,
     neg_log_loss_scorer,
     sample_log_loss,
 )
@@ -275,6 +276,8 @@ class Model(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X):
         return X
+
+    decision_function = predict_proba
 
 
 BFLOAT16 = ("bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3b11fnuz")
@@ -664,6 +667,13 @@ class TestMoreNames:
             LogLoss(t, classes=["b", "a", "c"], soft_targets=True)
         with pytest.raises(ValueError, match="columns of y_true"):
             log_loss(t, P3, labels=["a", "c", "d"], soft_targets=True)
+
+    def test_scorer_of_logits(self):
+        model, p = Model([*"abc"]), pd.DataFrame(P3, columns=[*"abc"])
+        expected = -log_loss(self.Y, P3, from_logits=True)
+        assert neg_log_loss_logits_scorer(model, p, self.Y) == expected
+        with pytest.raises(ValueError, match="columns of y_proba"):
+            neg_log_loss_logits_scorer(model, p[["b", "a", "c"]], self.Y)
 
     def test_models_are_named_by_their_place(self):
         loss, right = LogLoss(self.Y), pd.DataFrame(P3, columns=[*"abc"])
