@@ -137,14 +137,15 @@ def read_scores(y_score, options):
 def column_names(values):
     """Names of the columns of a data frame or of a Series, or None.
 
-    A pandas frame that nobody has given names counts its columns: these are none.
+    A pandas frame that nobody has given names counts its columns, also those of a slice
+    of it: these are none.
     """
     attribute = _names_attribute(type(values))
     try:
         names = getattr(values, attribute) if attribute else None
         if attribute == "name":
             return [names] if isinstance(names, str) else None
-        is_count = getattr(names, "step", 0) == 1 and names.start == 0
+        is_count = getattr(names, "step", 0) == 1  # of a RangeIndex
         return None if names is None or is_count else list(names)
     except Exception:  # of a foreign object
         return None
@@ -170,8 +171,8 @@ def check_columns(names, classes, what):
         return
     if len(found) == 1 and len(wanted) == 2:
         # A vector is that of the second class. P[1] may be the second column of P, so
-        # that only texts name a class.
-        if isinstance(classes[0], str) and found[0] == wanted[0]:
+        # that only texts that do not count name a class.
+        if isinstance(classes[0], str) and found[0] == wanted[0] != "0":
             raise ValueError(
                 f"{what} is named {names[0]!r}, but a single column has to be that of "
                 f"{classes[1]!r}"
@@ -189,7 +190,7 @@ def _text(label):
     """What the name of a column and a class are compared by: 1, 1.0 and "1" agree."""
     if isinstance(label, str):
         return str.__str__(label)
-    if isinstance(label, Real) and not isinstance(label, bool) and label % 1 == 0:
+    if isinstance(label, float | np.floating) and label.is_integer():
         return str(int(label))
     return str(label)
 

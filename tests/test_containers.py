@@ -606,6 +606,8 @@ class TestMoreNames:
     def test_unnamed_frames_count(self):
         p = pd.DataFrame(P3)
         assert LogLoss([2, 1, 3])(p) == LogLoss([2, 1, 3])(P3)
+        part = pd.DataFrame(np.hstack([P3, P3])).iloc[:, 2:5]
+        assert LogLoss([2, 1, 3])(part) == LogLoss([2, 1, 3])(part.to_numpy())
         loss = LogLoss([1, 0, 2], classes=[2, 0, 1])
         assert loss(p) == loss(P3)
         named = pd.DataFrame(P3, columns=pd.Index([0, 1, 2]).astype(str))
@@ -621,6 +623,17 @@ class TestMoreNames:
         columns = pd.MultiIndex.from_tuples([("p", "c"), ("p", "b"), ("p", "a")])
         assert LogLoss(self.Y)(pd.DataFrame(P3, columns=columns)) == LogLoss(self.Y)(P3)
 
+    def test_odd_names(self):
+        """Whole numbers are compared by their value, and all else by its text."""
+        y = [2.0, 1.0, 3.0]
+        for names in ([1, 2, 3], [1.0, 2.0, 3.0], np.float32([1, 2, 3]), [*"123"]):
+            frame = pd.DataFrame(P3, columns=names)
+            assert LogLoss(y)(frame) == LogLoss(y)(P3)
+            with pytest.raises(ValueError, match="columns"):
+                LogLoss(y)(frame.iloc[:, [1, 0, 2]])
+        for names in ([np.inf, np.nan, -0.5], [None, ("a",), pd.Timestamp("2020")]):
+            assert LogLoss(y)(pd.DataFrame(P3, columns=names)) == LogLoss(y)(P3)
+
     def test_booleans(self):
         p = pd.DataFrame(P3[:, :2] * [[4 / 3], [4 / 3], [8 / 3]])
         y = [True, False, True]
@@ -633,6 +646,8 @@ class TestMoreNames:
         """A vector is that of the second class, also by its name."""
         loss, p = LogLoss(["no", "yes", "no"]), [0.25, 0.5, 0.125]
         expected = loss(p)
+        counted = LogLoss([*"010"])
+        assert counted(pl.DataFrame({"0": p})) == counted(pd.Series(p)) == expected
         for name in ("yes", "p", None, 0, 1, "other"):
             assert loss(pd.Series(p, name=name)) == expected
         assert loss(pl.Series("yes", p)) == expected
