@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 
+from fastlogloss._inputs import first_unreal
 from fastlogloss._targets import as_array
 
 CHUNK = 65536  # numbers
@@ -61,7 +62,8 @@ def describe(value):
     if array is not None:
         if array.ndim == 0 and array is not value:
             return kind
-        return f"{kind} of shape {array.shape} and dtype {array.dtype}"
+        words = f"{kind} of shape {array.shape} and dtype {array.dtype}"
+        return words + _first_object(array) if array.dtype.kind == "O" else words
     if isinstance(value, np.ndarray):
         return f"{kind}, a subclass of ndarray whose meaning would be lost"
     try:
@@ -69,6 +71,16 @@ def describe(value):
     except Exception as error:  # whatever a foreign object raises
         return f"{kind}, of which numpy makes no array: {error}"
     return kind
+
+
+def _first_object(array):
+    """Words about the first object that is no real number, if there is one."""
+    try:
+        at = first_unreal(array)
+        text = repr(array[at])[:80]
+    except Exception:  # whatever a foreign object raises
+        return ""
+    return f", with {text} in {place(at)}" if at and len(at) < 3 else ""
 
 
 def raise_changed():

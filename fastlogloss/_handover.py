@@ -36,7 +36,7 @@ def original(name):
     return call
 
 
-def ask_about_sums(p, first):
+def ask_about_sums(found):
     """Let scikit-learn warn of rows that do not sum to one, if it would of these.
 
     How it rounds a sum depends on the dtype and on the layout of memory. NumPy adds up
@@ -45,31 +45,28 @@ def ask_about_sums(p, first):
 
     Parameters
     ----------
-    p : ndarray of shape (n, n_classes)
-        Probabilities, all in [0, 1].
-    first : int
-        Row before which all sums are sure to be good.
+    found : Evaluation
+        With a row from which on sums may be bad.
     """
-    eps, tolerance = limits(p.dtype, p.shape[1])
-    for start, stop, row, total in worst_rows(p, first):
+    p = found.proba
+    eps, tolerance = limits(found.precision, p.shape[1])
+    for start, stop, row, total in worst_rows(p, found.bad_sum_from):
         if abs(total - 1.0) <= tolerance:
             continue
         # Mostly it is this row. Where it is not, another may be rounded otherwise.
         for rows in ((row, row + 1), (start, stop)):
-            worst = _worst_sum(p, *rows)
+            worst = _worst_sum(p, *rows, found.precision)
             if not abs(float(worst) - 1.0) <= sum_tolerance(eps):
                 half = min(worst, 2) / 2
                 original("log_loss")(_ONE_HOT, np.full((2, 2), half, worst.dtype))
                 return
 
 
-def _worst_sum(p, start, stop):
+def _worst_sum(p, start, stop, precision):
     """Of these rows, and one more, the sum that is furthest from 1 to scikit-learn."""
     # A single row would be added up in another order.
     rows = p[max(0, min(start, len(p) - 2)) : stop + 1]
-    if p.dtype not in _FLOATS:
-        rows = rows.astype(np.float64)
-    sums = rows.sum(axis=1)
+    sums = rows.astype(precision, copy=False).sum(axis=1)
     return sums[np.abs(sums - 1).argmax()]
 
 

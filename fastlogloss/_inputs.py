@@ -5,11 +5,15 @@ to scikit-learn, which accepts it, warns or raises.
 """
 
 import math
+import sys
+from decimal import Decimal
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
 from fastlogloss import _kernels
+from fastlogloss._kernels._labels import kinds
 from fastlogloss._targets import (
     DirectCodes,
     Factorized,
@@ -27,6 +31,8 @@ INVALID = ~BAD_ROW_SUM  # whatever else is wrong
 _BAD_LABEL = _kernels.loops.BAD_LABEL
 
 _CHUNK = 16384
+_CHANGED = "{} was changed by another thread during the call"
+_PLAIN = frozenset([np.ndarray, list])  # containers that need no closer look
 _MAX_WORK = 1000  # of a search that decides most cases at once
 
 
@@ -54,7 +60,9 @@ def sum_tolerance(eps):
     return 1e-8 + math.sqrt(eps)
 
 
-DOUBLE = limits(np.dtype(np.float64), 1000)  # for all that take the short way
+_FLOAT64 = np.dtype(np.float64)
+_PRECISIONS = frozenset([_FLOAT64, *_NARROW_EPS])
+DOUBLE = limits(_FLOAT64, 1000)  # for all that take the short way
 
 
 class Evaluation:
@@ -70,18 +78,24 @@ class Evaluation:
     codes, proba, weights
         Codes of the labels (see `_targets`; None where some have no column),
         probabilities, weights or None.
+    precision : dtype
+        That in which scikit-learn would read the probabilities.
     rows : ndarray or None
         The loss of each row, where asked for; then there are no sums.
     """
 
-    __slots__ = ("bad_sum_from", "codes", "loss", "proba", "rows", "weight", "weights")
+    __slots__ = (
+        *("bad_sum_from", "codes", "loss", "precision", "proba", "rows"),
+        *("weight", "weights"),
+    )
 
-    def __init__(self, state, codes, proba, weights, rows):
+    def __init__(self, state, codes, proba, precision, weights, rows):
         self.loss = state.loss
         self.weight = state.weight
         self.bad_sum_from = state.bad_sum_from
         self.codes = codes
         self.proba = proba
+        self.precision = precision
         self.weights = weights
         self.rows = rows
 
@@ -114,7 +128,12 @@ def evaluate(
     Evaluation or None
         None where scikit-learn has to be asked.
     """
-    p = as_numbers(y_proba)
+    if type(y_true) not in _PLAIN and not _is_array_like(y_true):
+        return None
+    if type(y_proba) not in _PLAIN:
+        if not _is_array_like(y_proba) or _has_sparse_columns(y_proba):
+            return None
+    p, dtype = as_scores(y_proba)
     if p is None:
         return None
     p, n_classes = as_columns(p)
@@ -122,11 +141,13 @@ def evaluate(
         return None
     weights = None
     if sample_weight is not None:
+        if type(sample_weight) not in _PLAIN and not _is_array_like(sample_weight):
+            return None
         weights = as_weights(sample_weight, len(p))
         if weights is None:
             return None
     if labels is not None:
-        classes = sorted_labels(labels)
+        classes = sorted_labels(labels) if _is_array_like(labels) else None
         if classes is None:
             return None
     if classes is not None and len(classes) != n_classes:
@@ -134,7 +155,9 @@ def evaluate(
     y = read(y_true)
     if y is None or len(y[0] if type(y) is Factorized else y) != len(p):
         return None
-    options = Options(eps, from_logits)
+    options = _USUAL
+    if eps is not None or from_logits or dtype is not _FLOAT64:
+        options = Options(eps, from_logits, precision=dtype)
     out = np.empty(len(p)) if rows else None
     if classes is None or classes == list(range(n_classes)):
         # Most labels are 0 to n_classes - 1: let the kernel find out.
@@ -143,7 +166,9 @@ def evaluate(
             state = add(codes, p, weights, options, out)
             if not state.status & INVALID:
                 if classes is not None or state.n_classes_seen == n_classes:
-                    return _finite(Evaluation(state, codes, p, weights, out))
+                    return _finite(
+                        Evaluation(state, codes, p, options.precision, weights, out)
+                    )
             elif not state.status & _BAD_LABEL:
                 return None
     strict = labels is not None or classes is None
@@ -160,7 +185,7 @@ def evaluate(
     state = add(codes, p, weights, options, out)
     if state.status & INVALID:
         return None
-    return _finite(Evaluation(state, codes, p, weights, out))
+    return _finite(Evaluation(state, codes, p, options.precision, weights, out))
 
 
 def _evaluate_unseen(codes, p, weights, options):
@@ -179,10 +204,10 @@ def _evaluate_unseen(codes, p, weights, options):
     state = add(StoredCodes(code), p, w, options)
     if state.status & INVALID:
         return None
-    found = Evaluation(state, None, p, weights, None)
+    found = Evaluation(state, None, p, options.precision, weights, None)
     low = 0.0  # no logit is that of an impossible class but an infinite one
     if not options.from_logits:
-        low = _NARROW_EPS.get(p.dtype, _EPS) if options.eps is None else options.eps
+        low = limits(options.precision, 2)[0] if options.eps is None else options.eps
     found.weight += lost
     if lost:
         found.loss += lost * (-math.log(low) if low else math.inf)
@@ -192,25 +217,28 @@ def _evaluate_unseen(codes, p, weights, options):
 class Options(NamedTuple):
     """What scores and targets mean; the defaults are those of probabilities."""
 
-    eps: float | None = None  # None: that of the dtype
+    eps: float | None = None  # None: that of the precision
     from_logits: bool = False
     soft: bool = False
     smoothing: float = 0.0
-    # The rest is about scores that scikit-learn does not see: it makes of byte-swapped
-    # numbers float64 first, with the epsilon of that.
-    any_order: bool = False
+    precision: np.dtype = _FLOAT64  # of the scores; see the function
+    # The rest is about scores that scikit-learn does not see.
     name: str = "y_score"  # where something is wrong with them
     of: str = ""  # " of model 3", likewise
     y_name: str = "y_true"
 
+    def of_precision(self, dtype):
+        """The same for scores of another precision."""
+        return self if dtype is self.precision else self._replace(precision=dtype)
+
+
+_USUAL = Options()
+
 
 def new_state(p, options):
     """An empty `LossState` for scores like `p`."""
-    dtype = p.dtype
-    if options.any_order and not dtype.isnative:
-        dtype = dtype.newbyteorder("=")
     n_columns = 1 if p.ndim == 1 else p.shape[1]
-    low, tolerance = limits(dtype, max(n_columns, 2))
+    low, tolerance = limits(options.precision, max(n_columns, 2))
     if options.eps is not None:
         low = options.eps
     return LossState(
@@ -325,12 +353,17 @@ def null_loss(codes, n_classes, weights=None):
     total = np.zeros(n_classes)
     for code, w in _code_chunks(codes, n_classes, weights):
         total += np.bincount(code, w, n_classes)
+    weight = total.sum()
+    if weight == 0 or not math.isfinite(weight):  # it was not when it was validated
+        raise RuntimeError(_CHANGED.format("sample_weight"))
     low, tolerance = DOUBLE  # shares are float64, whatever the probabilities are
     # Beyond [0, 1], where there are negative weights, scikit-learn clips too.
-    share = np.clip(total / total.sum(), low, 1.0 - low)
+    share = np.clip(total / weight, low, 1.0 - low)
     state = LossState(1, low, 1.0 - low, tolerance)
     for code, w in _code_chunks(codes, n_classes, weights):
         state.add(np.ones(len(code), np.uint8), share[code], w)
+    if not state.weight:
+        raise RuntimeError(_CHANGED.format("sample_weight"))
     return state.loss
 
 
@@ -343,7 +376,7 @@ def _code_chunks(codes, n_classes, weights):
         # A copy: nobody else may change what has been looked at.
         code = np.array(codes.chunk(start, stop), dtype=np.intp)
         if code.min() < 0 or code.max() >= n_classes:
-            raise RuntimeError("y_true was changed by another thread during the call")
+            raise RuntimeError(_CHANGED.format("y_true"))
         yield code, w
 
 
@@ -367,15 +400,122 @@ def overlap(out, *arrays):
         return True
 
 
+def as_scores(values):
+    """`as_numbers`, and the dtype that scikit-learn computes with: its `precision`."""
+    array = as_array(values)
+    if array is None or array.dtype is _FLOAT64:
+        return array, _FLOAT64
+    numbers = _as_numbers(array)
+    return numbers, _FLOAT64 if numbers is None else precision(values)
+
+
+def precision(values):
+    """The dtype whose epsilon and tolerance are those of some scores.
+
+    That is float32 or float16 where the container says so itself: by numpy's dtype in
+    the order of this machine's bytes, be it an array's, a Series' or a data frame's.
+    All else is float64, as scikit-learn makes it: lists and tuples whatever they hold,
+    byte-swapped arrays, torch and polars, nullable and Arrow-backed columns, bfloat16.
+    (Not so under scikit-learn's array API dispatch, which knows torch.)
+    """
+    if type(values) is np.ndarray:
+        dtype = values.dtype
+        return dtype if dtype is _FLOAT64 or dtype in _PRECISIONS else _FLOAT64
+    if type(values) in (list, tuple):
+        return _FLOAT64
+    dtype = getattr(values, "dtype", None)
+    if _is_pandas_frame(values):
+        dtypes = list(values.dtypes)
+        is_numpy = dtypes and all(isinstance(dtype, np.dtype) for dtype in dtypes)
+        dtype = np.result_type(*dtypes) if is_numpy else None
+    elif not isinstance(dtype, np.dtype) and _is_dispatched(values):
+        dtype = as_array(values).dtype
+    return dtype if isinstance(dtype, np.dtype) and dtype in _PRECISIONS else _FLOAT64
+
+
+def _is_dispatched(values):
+    # Where that is switched on, scikit-learn computes with the array's own library.
+    if not (
+        hasattr(values, "__array_namespace__")
+        or type(values).__module__.startswith("torch")
+    ):
+        return False
+    config = getattr(sys.modules.get("sklearn"), "get_config", dict)()
+    return config.get("array_api_dispatch", False)
+
+
+def _is_pandas_frame(values):
+    pandas = sys.modules.get("pandas")
+    return isinstance(values, getattr(pandas, "DataFrame", ()))
+
+
+def _has_sparse_columns(values):
+    # scikit-learn warns of them, and refuses those that are all sparse.
+    if not _is_pandas_frame(values):
+        return False
+    sparse = sys.modules["pandas"].SparseDtype
+    return any(isinstance(dtype, sparse) for dtype in values.dtypes)
+
+
+def _is_array_like(values):
+    # scikit-learn's functions take nothing else, and a memoryview for a scalar.
+    return type(values) is not memoryview and (
+        hasattr(values, "__len__")
+        or hasattr(values, "shape")
+        or hasattr(values, "__array__")
+    )
+
+
 def as_numbers(values):
     """An ndarray of real numbers, or None."""
     array = as_array(values)
-    if array is not None and array.dtype.kind == "O":
-        try:
-            array = array.astype(np.float64)
-        except Exception:  # scikit-learn raises it again
-            return None
-    return array
+    return None if array is None else _as_numbers(array)
+
+
+def _as_numbers(array):
+    if array.dtype.kind != "O":
+        return array
+    try:
+        if first_unreal(array) is None:
+            return array.astype(np.float64)
+    except Exception:  # scikit-learn raises it again
+        pass
+    return None
+
+
+def legible(values):
+    """`values` as scikit-learn can read them: tensors of bfloat16 as an array."""
+    if values is None or type(values) is np.ndarray:
+        return values
+    try:
+        np.asarray(values)
+    except Exception:  # who knows which
+        array = as_array(values)
+        return values if array is None else array
+    return values
+
+
+def first_unreal(objects):
+    """Index of the first of some objects that is no real number, or None.
+
+    Texts of numbers are none, and complex numbers would lose their imaginary part.
+    """
+    items = objects.ravel()
+    # To numpy, spans of time are whole numbers.
+    known = {
+        kind: issubclass(kind, Real | Decimal) and kind is not np.timedelta64
+        for kind in kinds(items)
+    }
+    if all(known.values()):
+        return None
+    for i, item in enumerate(items.tolist()):
+        # Arrays and tensors of no dimension say themselves what they hold.
+        if not known[type(item)] and not (
+            np.ndim(item) == 0
+            and np.can_cast(np.asarray(item).dtype, np.float64, "same_kind")
+        ):
+            return tuple(map(int, np.unravel_index(i, objects.shape)))
+    return None
 
 
 def as_columns(p):

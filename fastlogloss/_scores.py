@@ -5,9 +5,11 @@ targets and derivatives have no counterpart there: here is their validation, and
 error names the argument and the first row that is wrong.
 """
 
+import functools
 import math
 import warnings
 from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,6 +33,7 @@ from fastlogloss._inputs import (
     add,
     as_columns,
     as_numbers,
+    as_scores,
     as_weights,
     new_state,
     overlap,
@@ -43,6 +46,7 @@ from fastlogloss._targets import (
     as_array,
     class_list,
     encode,
+    plain_strings,
     read,
     sorted_labels,
 )
@@ -96,24 +100,98 @@ def checked_options(eps, from_logits, soft_targets, label_smoothing, name="y_sco
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing!r}")
     flags = bool(from_logits), bool(soft_targets)
-    return Options(eps, *flags, float(label_smoothing), True, name)
+    return Options(eps, *flags, float(label_smoothing), name=name)
 
 
-def read_scores(y_score, name="y_score"):
-    """`y_score` as (n,) or (n, K) numbers, the number of classes, and its shape."""
-    p = as_numbers(y_score)
+class Scores(NamedTuple):
+    """Scores that have the right shape; their numbers are not yet validated."""
+
+    p: np.ndarray  # (n,) or (n, K)
+    n_classes: int
+    shape: tuple  # as they came
+    names: list | None  # of their columns
+    options: Options  # with their precision
+
+
+def read_scores(y_score, options):
+    """`Scores`, or an error."""
+    p, dtype = as_scores(y_score)
     n_classes, shape = 0, ()
     if p is not None:
         shape = p.shape
         p, n_classes = as_columns(p)
     if n_classes < 2:
         raise ValueError(
-            f"{name} must hold real numbers, of shape (n_samples,) or "
+            f"{options.name} must hold real numbers, of shape (n_samples,) or "
             f"(n_samples, n_classes), got {describe(y_score)}"
         )
     if len(p) == 0:
-        raise ValueError(f"{name} holds no rows")
-    return p, n_classes, shape
+        raise ValueError(f"{options.name} holds no rows")
+    names = None if type(y_score) is np.ndarray else column_names(y_score)
+    if dtype is not options.precision:
+        options = options.of_precision(dtype)
+    return Scores(p, n_classes, shape, names, options)
+
+
+def column_names(values):
+    """Names of the columns of a data frame or of a Series, or None.
+
+    A pandas frame that nobody has given names counts its columns, also those of a slice
+    of it: these are none.
+    """
+    attribute = _names_attribute(type(values))
+    try:
+        names = getattr(values, attribute) if attribute else None
+        if attribute == "name":
+            return [names] if isinstance(names, str) else None
+        is_count = getattr(names, "step", 0) == 1  # of a RangeIndex
+        return None if names is None or is_count else list(names)
+    except Exception:  # of a foreign object
+        return None
+
+
+@functools.lru_cache(maxsize=64)
+def _names_attribute(kind):
+    # The columns of pyarrow's tables, which have names, are arrays.
+    attributes = ("column_names", "columns", "name")
+    return next((a for a in attributes if hasattr(kind, a)), None)
+
+
+def check_columns(names, classes, what):
+    """Raise for columns that are named for classes, but not in the order of these.
+
+    Columns are known by their place. Names that have nothing to do with the classes do
+    not matter, nor does a count from 0, beside classes that are other numbers.
+    """
+    if not names or not classes:
+        return
+    found, wanted = [_text(name) for name in names], [_text(c) for c in classes]
+    if found == wanted:
+        return
+    if len(found) == 1 and len(wanted) == 2:
+        # A vector is that of the second class. P[1] may be the second column of P, so
+        # that only texts that do not count name a class.
+        if isinstance(classes[0], str) and found[0] == wanted[0] != "0":
+            raise ValueError(
+                f"{what} is named {names[0]!r}, but a single column has to be that of "
+                f"{classes[1]!r}"
+            )
+        return
+    is_count = found == [str(i) for i in range(len(found))]
+    if set(found) == set(wanted) or (set(found) & set(wanted) and not is_count):
+        raise ValueError(
+            f"the columns of {what} are {shortened(names)}, but the classes are "
+            f"{shortened(classes)}: select or rename the columns, in this order"
+        )
+
+
+def _text(label):
+    """What the name of a column and a class are compared by: 1, 1.0 and "1" agree."""
+    if isinstance(label, str):
+        return str.__str__(label)
+    if isinstance(label, float | np.floating) and label.is_integer():
+        return str(int(label))
+    return str(label)
 
 
 def read_weights(sample_weight, n):
@@ -158,11 +236,12 @@ def _sum_weights(weights, function=None):
         return math.inf
 
 
-def read_targets(y_true, n_classes, shape, weights, weight_sum, options, classes=None):
-    """`Targets` for scores of `n_classes` and `shape`.
+def read_targets(y_true, scores, weights, weight_sum, classes=None):
+    """`Targets` for `Scores`.
 
     Without `classes`, plain numbers are taken to be codes; `sum_losses` finds out.
     """
+    options, n_classes, shape = scores.options, scores.n_classes, scores.p.shape
     n = shape[0]
     if classes is not None and len(classes) != n_classes:
         raise ValueError(
@@ -176,14 +255,18 @@ def read_targets(y_true, n_classes, shape, weights, weight_sum, options, classes
                 f"y_true has shape {codes.whole.shape}, but {options.name} {shape}: "
                 "there must be a soft target for each score"
             )
+        names = column_names(y_true)
+        check_columns(names, classes, options.y_name)
+        check_columns(scores.names, classes or names, options.name)
         return Targets(codes, None, n_classes, weights, weight_sum)
     y = read_labels(y_true, options.y_name)
     if _length(y) != n:
         raise ValueError(f"y_true has {_length(y)} rows, but {options.name} {n}")
-    if classes is None or classes == list(range(n_classes)):
+    if scores.names is None and (classes is None or classes == list(range(n_classes))):
         if isinstance(y, np.ndarray) and y.dtype.kind in "biuf":
             return Targets(DirectCodes(y), None, n_classes, weights, weight_sum)
     codes, classes = encode_labels(y, classes, n_classes, options)
+    check_columns(scores.names, classes, options.name)
     return Targets(codes, classes, n_classes, weights, weight_sum)
 
 
@@ -199,6 +282,10 @@ def read_targets_alone(y_true, sample_weight, classes, options):
             raise ValueError(
                 f"classes has {len(classes)} labels, {y_name} {n_classes} columns"
             )
+        names = column_names(y_true)
+        check_columns(names, classes, y_name)
+        if y.ndim == 2:
+            classes = classes or names
         whole = np.array(y, np.float64, order="C")
     else:
         y = read_labels(y_true, y_name)
@@ -209,15 +296,17 @@ def read_targets_alone(y_true, sample_weight, classes, options):
                 f"{y_name} holds only the label {classes[0]!r}: name all of them "
                 "(classes=)"
             )
-        whole = np.empty(len(codes), np.uint8 if n_classes < 255 else np.int64)
+        whole = np.empty(len(codes), np.uint8 if n_classes <= 255 else np.int64)
         for start in range(0, len(codes), CHUNK):
             code = codes.chunk(start, start + CHUNK)
             if not 0 <= code.min() <= code.max() < n_classes:
                 raise_changed()
             whole[start : start + CHUNK] = code
+    if sample_weight is not None:
+        weights = as_weights(sample_weight, len(whole))
+        if weights is not None:  # a copy: nobody else may change what is validated
+            sample_weight = weights.astype(np.float64)
     weights, total = read_weights(sample_weight, len(whole))
-    if weights is not None:
-        weights = weights.astype(np.float64)
     targets = Targets(StoredCodes(whole), classes or (), n_classes, weights, total)
     if options.soft:
         logits = options._replace(from_logits=True)
@@ -240,6 +329,8 @@ def read_soft(y_true, name="y_true"):
 
 def read_labels(y_true, name="y_true"):
     y = read(y_true)
+    if y is None:
+        y = plain_strings(y_true)
     if y is not None and _length(y):
         return y
     array = as_array(y_true)
@@ -256,6 +347,10 @@ def encode_labels(y, classes, n_classes, options):
     """Codes of the labels that `read_labels` has read, and what they stand for."""
     limit = _length(y) if classes is not None or n_classes is None else n_classes
     encoded = encode(y, classes, limit=max(limit, 2))
+    if encoded is None:
+        strings = None if isinstance(y, Factorized) else plain_strings(y)
+        if strings is not None:
+            encoded = encode(strings, classes, limit=max(limit, 2))
     if encoded is None:
         labels = [y.found[i] for i in y.numbers] if isinstance(y, Factorized) else y
         explain_labels(labels, options.y_name, max(limit, 2), options.name)
@@ -382,10 +477,9 @@ def write_rows(codes, p, options, out):
     return out
 
 
-def derivatives(
-    targets, p, options, shape, *, normalize, order, hessian, out, check_seen=False
-):
+def derivatives(targets, scores, *, normalize, order, hessian, out, check_seen=False):
     """(loss, gradient) or, for `order` 2, (loss, gradient, hessian)."""
+    p, options, shape = scores.p, scores.options, scores.shape
     check_flag("normalize", normalize)
     if not isinstance(hessian, str) or hessian not in HESSIANS:
         raise ValueError(f"hessian must be one of {list(HESSIANS)}, got {hessian!r}")
@@ -420,8 +514,14 @@ def derivatives(
         **outputs,
         **scaling,
     )
-    loss = state.loss / state.weight if normalize else state.loss
-    return loss, *outs
+    return (mean_of(state) if normalize else state.loss), *outs
+
+
+def mean_of(state):
+    """The mean of validated rows, whose weights did not sum to zero then."""
+    if not state.weight:
+        raise_changed()
+    return state.loss / state.weight
 
 
 def _checked_outs(out, order, shape):
@@ -453,6 +553,9 @@ def checked_labels(labels):
     if labels is None:
         return None
     found = sorted_labels(labels)
+    if found is None:
+        strings = plain_strings(labels)
+        found = None if strings is None else sorted_labels(strings)
     if found is None:
         raise ValueError(
             "labels must be at least two labels, sorted and all different; LogLoss "

@@ -12,6 +12,7 @@ import numpy as np
 from fastlogloss._kernels._labels import RecordTable, encode_strings, recode
 
 _CHUNK = 16384
+_BYTE = 255  # classes whose codes are bytes, with one more for what is no class
 
 
 def as_array(values):
@@ -21,12 +22,34 @@ def as_array(values):
     know (masks, units, matrix products).
     """
     if type(values) is np.ndarray:
-        return values
-    if isinstance(values, np.ndarray):
-        return np.asarray(values) if isinstance(values, np.memmap) else None
+        array = values
+    elif isinstance(values, np.ndarray):
+        array = np.asarray(values) if isinstance(values, np.memmap) else None
+    else:
+        try:
+            array = np.asarray(values)
+        except Exception:  # whatever a foreign object raises, scikit-learn raises again
+            array = _widened(values)
+    if array is not None and array.dtype.kind == "V":
+        # bfloat16 and its like, types of extensions of numpy. float64 holds them all.
+        if np.can_cast(array.dtype, np.float64):
+            array = array.astype(np.float64)
+    return array
+
+
+def _widened(values):
+    """Tensors of bfloat16 and its like, of which numpy has no type, as float64.
+
+    Also those in a list. None for all else that numpy does not read.
+    """
     try:
-        return np.asarray(values)
-    except Exception:  # whatever a foreign object raises, scikit-learn raises again
+        if type(values) in (list, tuple):
+            parts = [as_array(value) for value in values]
+            return None if any(p is None for p in parts) else np.asarray(parts)
+        # Complex numbers would lose their imaginary part.
+        is_real = getattr(values.dtype, "is_floating_point", False)
+        return np.asarray(values.double()) if is_real else None
+    except Exception:
         return None
 
 
@@ -112,7 +135,7 @@ def read(y):
     -------
     ndarray of shape (n,), Factorized or None
     """
-    if type(y) is np.ndarray:
+    if type(y) is np.ndarray and y.dtype.kind != "V":
         return y if y.ndim == 1 else _ravel(y)
     if _is_pandas_extension(y):
         # Categories, nullable and Arrow-backed columns: numpy sees only objects.
@@ -127,10 +150,32 @@ def read(y):
     if array is None:
         return None
     if array.dtype.kind == "U" and isinstance(y, list | tuple):
-        # numpy turns [1, "a"] into strings; only lists of strings are what they seem.
-        if not all(isinstance(label, str) for label in y):
+        # numpy turns [1, "a"] into strings, and members of an Enum into their names;
+        # only lists of strings are what they seem.
+        if not all(map(_is_its_own_text, set(map(type, y)))):
             return None
     return array if array.ndim == 1 else _ravel(array)
+
+
+def plain_strings(labels):
+    """An array of the strings that labels of subclasses of str are; or None.
+
+    That is their value, not what their method says: the text of a member of an Enum
+    is its name.
+    """
+    if not isinstance(labels, list | tuple):
+        array = as_array(labels)
+        if array is None or array.dtype.kind != "O":
+            return None
+        array = array if array.ndim == 1 else _ravel(array)
+        labels = [] if array is None else array.tolist()
+    if not labels or not all(issubclass(kind, str) for kind in set(map(type, labels))):
+        return None
+    return np.array([str.__str__(label) for label in labels], object)
+
+
+def _is_its_own_text(kind):
+    return kind is np.str_ or (issubclass(kind, str) and kind.__str__ is str.__str__)
 
 
 def encode(y, classes=None, limit=None):
@@ -149,24 +194,37 @@ def encode(y, classes=None, limit=None):
     Encoded or None
     """
     if isinstance(y, Factorized):
-        numbers = y.numbers.astype(np.uint8 if limit < 255 else np.int64)
-        return _store(numbers, y.found, classes) if len(y.found) <= limit else None
-    kind = y.dtype.kind
-    if kind in "biuf":
+        if len(y.found) > limit:
+            return None
+        numbers = y.numbers.astype(np.uint8 if len(y.found) <= _BYTE else np.int64)
+        return _store(numbers, y.found, classes)
+    if y.dtype.kind in "biuf":
         return _encode_numeric(y, classes, limit)
-    numbers = np.empty(len(y), np.uint8 if limit < 255 else np.int64)
-    if kind == "U" and y.itemsize:
-        table = RecordTable(y.itemsize, limit)
-        for start in range(0, len(y), _CHUNK):
-            chunk = slice(start, start + _CHUNK)
-            if not table.encode(_records(y[chunk]), numbers[chunk]):
-                return None
-        found = np.frombuffer(table.tobytes(), _record_dtype(y.dtype)).tolist()
-    elif kind in "OT":
-        found = encode_strings(np.ascontiguousarray(y, object), limit, numbers, np.str_)
-    else:
-        found = None
+    found = None
+    if y.dtype.kind in "OT" or (y.dtype.kind == "U" and y.itemsize):
+        number = _number_texts if y.dtype.kind == "U" else _number_strings
+        numbers = np.empty(len(y), np.uint8)
+        found = number(y, min(limit, _BYTE), numbers)
+        if found is None and limit > _BYTE:
+            numbers = np.empty(len(y), np.int64)
+            found = number(y, limit, numbers)
     return None if found is None else _store(numbers, found, classes)
+
+
+def _number_texts(y, limit, numbers):
+    """Number labels of fixed width; what they are, None where they are too many."""
+    table = RecordTable(y.itemsize, limit)
+    for start in range(0, len(y), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        if not table.encode(_records(y[chunk]), numbers[chunk]):
+            return None
+    return np.frombuffer(table.tobytes(), _record_dtype(y.dtype)).tolist()
+
+
+def _number_strings(y, limit, numbers):
+    """Likewise of objects; None also where one of them is no string."""
+    y = np.ascontiguousarray(y, object)
+    return encode_strings(y, limit, numbers, np.str_)
 
 
 def sorted_labels(labels):
@@ -189,6 +247,8 @@ def class_list(classes):
     """`classes` as a list of at least two different labels, in the order given."""
     array = read(classes)
     values = array.found if isinstance(array, Factorized) else _class_list(array)
+    if values is None:
+        values = _class_list(plain_strings(classes))
     if values is None or len(values) != len(classes):
         raise ValueError("classes must be a vector of labels: strings or whole numbers")
     if len(values) < 2 or len(set(values)) < len(values):
@@ -262,6 +322,8 @@ def _records(y):
 
 def _store(numbers, found, classes):
     classes, code_of_number, unseen = _match(found, classes)
+    if len(classes) > _BYTE and numbers.itemsize == 1:
+        numbers = numbers.astype(np.int64)
     recode(numbers, code_of_number)
     return Encoded(StoredCodes(numbers), classes, unseen)
 

@@ -36,7 +36,8 @@ def log_loss_gradient(
         rows of a distribution, whose sum is 1 within 1e-6.
     y_score : array-like of shape (n_samples,), (n_samples, 1) or (n_samples, n_classes)
         Probabilities, or logits with `from_logits`. One column is that of the greater
-        label.
+        label. Columns of a data frame that are named for the classes have to be in
+        their order.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows, finite and not negative.
     normalize : bool, default=True
@@ -212,15 +213,8 @@ def log_loss_gradient_hessian(
 
 
 def _derivatives(y_true, y_score, sample_weight, labels, options, **request):
-    p, n_classes, shape = read_scores(y_score)
-    weights, weight_sum = read_weights(sample_weight, len(p))
-    targets = read_targets(
-        y_true,
-        n_classes,
-        p.shape,
-        weights,
-        weight_sum,
-        options,
-        checked_labels(labels),
-    )
-    return derivatives(targets, p, options, shape, check_seen=labels is None, **request)
+    scores = read_scores(y_score, options)
+    weights, weight_sum = read_weights(sample_weight, len(scores.p))
+    labels = checked_labels(labels)
+    targets = read_targets(y_true, scores, weights, weight_sum, labels)
+    return derivatives(targets, scores, check_seen=labels is None, **request)

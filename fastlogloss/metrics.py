@@ -4,12 +4,13 @@ import numpy as np
 
 from fastlogloss._errors import check_flag, check_out, check_rows
 from fastlogloss._handover import ask_about_sums, log_loss_rows, original
-from fastlogloss._inputs import DOUBLE, Options, evaluate, null_loss
+from fastlogloss._inputs import DOUBLE, Options, evaluate, legible, null_loss
 from fastlogloss._kernels import mean_loss
 from fastlogloss._scores import (
     checked_eps,
     checked_labels,
     checked_options,
+    mean_of,
     read_scores,
     read_targets,
     read_weights,
@@ -53,7 +54,7 @@ def log_loss(
     y_proba : array-like of shape (n_samples,) or (n_samples, n_classes)
         Probabilities, as `predict_proba` returns them; of the greater label if
         one-dimensional or of one column. Columns are in the order of the sorted
-        labels.
+        labels, whatever the names of those of a data frame are; but see Notes.
     normalize : bool, default=True
         Return the mean loss; otherwise the sum.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -63,9 +64,12 @@ def log_loss(
     y_pred : array-like
         Former name of `y_proba`, with scikit-learn's deprecation warning.
     eps : "auto" or float in [0, 0.5), default="auto"
-        Where to clip. "auto" is what scikit-learn does: the machine epsilon of the
-        dtype of `y_proba` (2.2e-16 for float64, 1.2e-7 for float32, 9.8e-4 for
-        float16). With 0 an event of probability zero costs ``inf``.
+        Where to clip. "auto" is what scikit-learn does: 1.2e-7 and 9.8e-4, the machine
+        epsilons of float32 and float16, where `y_proba` is an array, a Series or a data
+        frame whose dtype is NumPy's own (in this machine's byte order); 2.2e-16, that
+        of float64, for all else, whatever it holds: lists, torch tensors, polars,
+        pyarrow, nullable columns, bfloat16. With 0 an event of probability zero costs
+        ``inf``.
     from_logits : bool, default=False
         `y_proba` holds logits: of the greater label, or a softmax of each row. Any
         number but NaN; exact in both tails, and not clipped. Infinite logits that tie
@@ -99,6 +103,14 @@ def log_loss(
 
     Notes
     -----
+    From logits, soft targets and smoothed labels, columns of a data frame that are
+    named for the classes (``3`` or ``"3"`` for the class 3) have to be in their order:
+    another order, or only some of the classes, is a ValueError. Names that have nothing
+    to do with the classes do not matter.
+
+    bfloat16 and its like (of torch and of `ml_dtypes`) are read wherever numbers are,
+    though scikit-learn refuses tensors of them.
+
     The one intended difference: float32 and float16 probabilities are clipped by the
     epsilon of their dtype, as scikit-learn does, but all maths is float64. What the
     fast path does not read (indicator matrices, device arrays, input with errors) is
@@ -148,6 +160,9 @@ def log_loss(
     found = None
     if isinstance(normalize, bool | np.bool_):
         found = evaluate(y_true, y_proba, sample_weight, labels, low)
+    if found is None:
+        y_true, y_proba = legible(y_true), legible(y_proba)
+        keywords["sample_weight"] = sample_weight = legible(sample_weight)
     if found is None or found.weight == 0:
         value = original("log_loss")(y_true, y_proba, **keywords)
         if low is None:
@@ -158,7 +173,7 @@ def log_loss(
             return float(mean)
         return float(rows.sum() if sample_weight is None else rows @ sample_weight)
     if found.bad_sum_from >= 0:
-        ask_about_sums(found.proba, found.bad_sum_from)
+        ask_about_sums(found)
     return found.loss / found.weight if normalize else found.loss
 
 
@@ -214,10 +229,13 @@ def d2_log_loss_score(
     if not _is_default(y_pred):
         return _renamed("d2_log_loss_score", y_true, y_proba, y_pred, keywords)[0]
     found = evaluate(y_true, y_proba, sample_weight, labels)
+    if found is None:
+        y_true, y_proba = legible(y_true), legible(y_proba)
+        keywords["sample_weight"] = legible(sample_weight)
     if found is None or found.weight == 0 or len(found.codes) < 2:
         return original("d2_log_loss_score")(y_true, y_proba, **keywords)
     if found.bad_sum_from >= 0:
-        ask_about_sums(found.proba, found.bad_sum_from)
+        ask_about_sums(found)
     return 1.0 - found.loss / null_loss(found.codes, found.n_classes, found.weights)
 
 
@@ -300,6 +318,7 @@ def sample_log_loss(
         return _score_rows(y_true, y_proba, labels, options, out)
     found = evaluate(y_true, y_proba, labels=labels, eps=low, rows=out is None)
     if found is None:
+        y_true, y_proba = legible(y_true), legible(y_proba)
         original("log_loss")(y_true, y_proba, labels=labels)  # raises, or warns
         rows = log_loss_rows(y_true, y_proba, labels, low)
         if out is None:
@@ -308,10 +327,11 @@ def sample_log_loss(
         out[...] = rows
         return out
     if found.bad_sum_from >= 0:
-        ask_about_sums(found.proba, found.bad_sum_from)
+        ask_about_sums(found)
     if out is None:
         return found.rows
-    return write_rows(found.codes, found.proba, Options(low), out)
+    options = Options(low, precision=found.precision)
+    return write_rows(found.codes, found.proba, options, out)
 
 
 def _score_options(eps, from_logits, soft_targets, label_smoothing):
@@ -326,14 +346,14 @@ def _score_options(eps, from_logits, soft_targets, label_smoothing):
 
 def _score_loss(y_true, y_score, sample_weight, labels, options, normalize):
     """Log loss of what scikit-learn has no word for."""
-    p, targets = _read(y_true, y_score, sample_weight, labels, options)
+    p, targets, options = _read(y_true, y_score, sample_weight, labels, options)
     state = sum_losses(targets, p, options, check_seen=labels is None)
-    return state.loss / state.weight if normalize else state.loss
+    return mean_of(state) if normalize else state.loss
 
 
 def _score_rows(y_true, y_score, labels, options, out):
     """The loss of each row of what scikit-learn has no word for."""
-    p, targets = _read(y_true, y_score, None, labels, options)
+    p, targets, options = _read(y_true, y_score, None, labels, options)
     check_seen = labels is None
     if out is None:
         rows = np.empty(len(p))
@@ -346,11 +366,11 @@ def _score_rows(y_true, y_score, labels, options, out):
 
 
 def _read(y_true, y_score, sample_weight, labels, options):
-    p, n_classes, _ = read_scores(y_score, options.name)
-    weights, total = read_weights(sample_weight, len(p))
+    scores = read_scores(y_score, options)
+    weights, total = read_weights(sample_weight, len(scores.p))
     labels = checked_labels(labels)
-    targets = read_targets(y_true, n_classes, p.shape, weights, total, options, labels)
-    return p, targets
+    targets = read_targets(y_true, scores, weights, total, labels)
+    return scores.p, targets, scores.options
 
 
 def _is_default(y_pred):

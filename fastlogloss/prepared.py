@@ -4,11 +4,14 @@ import numpy as np
 
 from fastlogloss import _kernels
 from fastlogloss._errors import describe
-from fastlogloss._inputs import INVALID, Options, as_numbers
+from fastlogloss._inputs import INVALID, Options, as_scores, precision
 from fastlogloss._scores import (
     Targets,
+    check_columns,
     checked_options,
+    column_names,
     derivatives,
+    mean_of,
     new_template,
     read_scores,
     read_targets_alone,
@@ -21,6 +24,7 @@ from fastlogloss._threads import threads_for
 _mean_like = _kernels.loops.mean_like
 _many_like = _kernels.loops.many_like
 _NUMBER = 0.2  # nanoseconds that a score takes `many`, at the least
+_SHORT = 16384  # scores that are soon copied
 
 
 class LogLoss:
@@ -32,14 +36,18 @@ class LogLoss:
     Parameters
     ----------
     y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
-        Labels; with `soft_targets` numbers in [0, 1]: the probability of class 1, or
-        rows of a distribution, whose sum is 1 within 1e-6.
+        Labels: whole numbers, or strings (members of an Enum that are strings are
+        those strings, not their names); with `soft_targets` numbers in [0, 1]: the
+        probability of class 1, or rows of a distribution, whose sum is 1 within 1e-6.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows, finite and not negative.
     classes : array-like of shape (n_classes,), default=None
         The label of each column, in this order; they need not all occur in `y_true`.
         Without it, the sorted labels of `y_true`. A vector of scores, or a single
-        column, is that of the second: ``classes[1]``.
+        column, is that of the second: ``classes[1]``. Columns of a data frame that are
+        named for the classes (``3`` or ``"3"`` for the class 3) have to be in this
+        order: another one, or only some of the classes, is an error. Names that have
+        nothing to do with the classes do not matter.
     eps : "auto" or float in [0, 0.5), default="auto"
         Where to clip probabilities, as in :func:`log_loss`; logits are not clipped.
     from_logits : bool, default=False
@@ -52,7 +60,8 @@ class LogLoss:
     Attributes
     ----------
     classes : tuple
-        The label of each column; empty for soft targets whose classes were not given.
+        The label of each column; of soft targets the names of their columns, where
+        classes were not given, or empty.
 
     Raises
     ------
@@ -144,9 +153,16 @@ class LogLoss:
         loss = _mean_like(self._template, targets.codes.whole, y_score, targets.weights)
         if loss is not None:
             return loss
-        p, _ = self._read(y_score, self._options)
-        state = sum_losses(targets, p, self._options)
-        return state.loss / state.weight
+        scores = self._read(y_score, self._options)
+        p, options = scores.p, scores.options
+        is_new = p is not y_score or not p.flags.c_contiguous
+        if is_new and p.size <= _SHORT and options is self._options:
+            plain = np.ascontiguousarray(p, np.float64)
+            codes, weights = targets.codes.whole, targets.weights
+            loss = _mean_like(self._template, codes, plain, weights)
+            if loss is not None:
+                return loss
+        return mean_of(sum_losses(targets, p, options))
 
     def gradient(self, y_score, *, normalize=True, out=None):
         """Loss and gradient; see :func:`log_loss_gradient`.
@@ -240,8 +256,8 @@ class LogLoss:
         array([0.      , 0.693147])
         """
         rows = np.empty(len(self._targets))
-        p, _ = self._read(y_score, self._options)
-        sum_losses(self._targets, p, self._options, rows=rows)
+        scores = self._read(y_score, self._options)
+        sum_losses(self._targets, scores.p, scores.options, rows=rows)
         return rows
 
     def many(self, scores):
@@ -251,7 +267,7 @@ class LogLoss:
         ----------
         scores : array-like of shape (n_models, n_samples) or \
 (n_models, n_samples, n_classes)
-            Probabilities or logits.
+            Probabilities or logits. Of a list, each item is read as in a call with it.
 
         Returns
         -------
@@ -269,7 +285,7 @@ class LogLoss:
         >>> loss.many([[-20.0, 0.0], [0.0, 0.0]]).round(6)
         array([0.346574, 0.693147])
         """
-        stack = as_numbers(scores)
+        stack, dtype = as_scores(scores)
         if stack is None or stack.ndim not in (2, 3) or stack.dtype.kind not in "fiub":
             raise ValueError(
                 "scores must hold real numbers, of shape (n_models, n_samples) or "
@@ -277,10 +293,17 @@ class LogLoss:
             )
         losses, statuses = np.empty(len(stack)), np.zeros(len(stack), np.int64)
         targets, options = self._targets, self._options._replace(name="scores")
+        dtypes, is_list = [dtype], type(scores) in (list, tuple)
+        is_named = False
+        if is_list:  # as good as one model after the other
+            dtypes = [*map(precision, scores)]
+            is_named = any(map(column_names, scores))
         if (
             stack.ndim == 1 + self._ndim
             and (stack.ndim == 2 or stack.shape[2] == targets.n_classes)
             and stack.dtype == np.float64
+            and dtypes.count(stack.dtype) == len(dtypes)
+            and not is_named
             and _many_like(
                 self._template,
                 targets.codes.whole,
@@ -299,34 +322,37 @@ class LogLoss:
         if not len(stack):
             self._read(np.empty(stack.shape[1:], stack.dtype), options)  # or an error
         for i, score in enumerate(stack):
-            p, _ = self._read(score, options)
-            state = sum_losses(targets, p, options._replace(of=f" of model {i}"))
-            losses[i] = state.loss / state.weight
+            if is_named:
+                check_columns(column_names(scores[i]), self.classes, f"scores[{i}]")
+            p = self._read(score, options).p
+            of_model = options.of_precision(dtypes[i if is_list else 0])
+            state = sum_losses(targets, p, of_model._replace(of=f" of model {i}"))
+            losses[i] = mean_of(state)
         return losses
 
     def _read(self, y_score, options):
-        """Scores for these targets, and the shape in which they came."""
-        p, n_classes, shape = read_scores(y_score, options.name)
+        """`Scores` for these targets."""
+        scores = read_scores(y_score, options)
+        n, n_classes = len(scores.p), scores.n_classes
         targets = self._targets
-        if len(p) != len(targets) or n_classes != targets.n_classes:
+        if n != len(targets) or n_classes != targets.n_classes:
             raise ValueError(
-                f"{options.name} is for {len(p)} rows of {n_classes} classes, but "
+                f"{options.name} is for {n} rows of {n_classes} classes, but "
                 f"there are {len(targets)} of {targets.n_classes}"
             )
-        if options.soft and p.ndim != targets.codes.whole.ndim:
+        if options.soft and scores.p.ndim != targets.codes.whole.ndim:
             raise ValueError(
-                f"{options.name} has shape {shape}, but the soft targets "
+                f"{options.name} has shape {scores.shape}, but the soft targets "
                 f"{targets.codes.whole.shape}"
             )
-        return p, shape
+        if scores.names is not None:
+            check_columns(scores.names, self.classes, options.name)
+        return scores
 
     def _derivatives(self, y_score, normalize, order, hessian, out):
-        p, shape = self._read(y_score, self._options)
         return derivatives(
             self._targets,
-            p,
-            self._options,
-            shape,
+            self._read(y_score, self._options),
             normalize=normalize,
             order=order,
             hessian=hessian,

@@ -16,9 +16,14 @@ from sklearn.metrics import make_scorer
 
 from fastlogloss._errors import shortened
 from fastlogloss._handover import ask_about_sums, original
-from fastlogloss._inputs import evaluate, null_loss
+from fastlogloss._inputs import evaluate, legible, null_loss, precision
 from fastlogloss._responses import objection
-from fastlogloss._scores import checked_eps, read_weights
+from fastlogloss._scores import (
+    check_columns,
+    checked_eps,
+    column_names,
+    read_weights,
+)
 from fastlogloss._targets import encode, read
 from fastlogloss.metrics import d2_log_loss_score, log_loss
 
@@ -153,6 +158,7 @@ def _evaluate_by_class(
     classes = np.asarray(classes).tolist()
     if from_logits:
         read_weights(sample_weight, len(y_proba))  # or an error
+        check_columns(column_names(y_proba), classes, "y_proba")
     found = evaluate(
         y_true,
         y_proba,
@@ -170,7 +176,7 @@ def _evaluate_by_class(
             )
     if found is not None and found.weight != 0:
         if found.bad_sum_from >= 0:
-            ask_about_sums(found.proba, found.bad_sum_from)
+            ask_about_sums(found)
         return found
     if from_logits:
         # scikit-learn has no such loss; ours says what is wrong.
@@ -181,10 +187,11 @@ def _evaluate_by_class(
             labels=sorted(classes),
             from_logits=True,
         )
+    y_true, y_proba = legible(y_true), legible(y_proba)
     order = sorted(range(len(classes)), key=classes.__getitem__)
     labels = [classes[i] for i in order]
     if labels != classes:
-        y_proba = np.asarray(y_proba)
+        y_proba = np.asarray(y_proba, precision(y_proba))
         if y_proba.ndim == 1:
             y_proba = np.stack([1 - y_proba, y_proba], axis=1)
         y_proba = y_proba[:, order]

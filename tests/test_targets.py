@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlogloss import d2_log_loss_score, log_loss, sample_log_loss
-from fastlogloss._kernels._labels import RecordTable, encode_strings, recode
+from fastlogloss._kernels._labels import RecordTable, encode_strings, kinds, recode
 from fastlogloss._targets import Factorized, encode, read, sorted_labels
 
 CASES = [(t, 1) for t in label_types(2)] + [(t, 4) for t in label_types(4)]
@@ -365,12 +365,27 @@ class TestCompiled:
         values = np.array([Word("a"), "a"], object)
         assert encode_strings(values, 9, np.empty(2, np.int64), np.str_) is None
 
-    @pytest.mark.parametrize(
-        ("itemsize", "limit"), [(0, 5), (-1, 5), (8, 0), (8, -1), (8, 2**30)]
-    )
+    @pytest.mark.parametrize(("itemsize", "limit"), [(0, 5), (-1, 5), (8, 0), (8, -1)])
     def test_no_such_table(self, itemsize, limit):
         with pytest.raises(ValueError, match="no table of"):
             RecordTable(itemsize, limit)
+
+    @pytest.mark.parametrize("limit", [1, 63, 64, 65, 5000, 2**20, 2**40])
+    def test_growth(self, rng, limit):
+        """A limit is only that: memory goes by the records found."""
+        values = rng.permutation(20_000)
+        values = np.concatenate([values, values[::-1]])
+        table, numbers = RecordTable(8, limit), np.empty(len(values), np.int64)
+        assert table.encode(values, numbers) == (limit >= 20_000)
+        n = min(limit, 20_000)
+        assert len(table) == n
+        np.testing.assert_array_equal(np.frombuffer(table.tobytes(), int), values[:n])
+        if limit >= 20_000:
+            expected = [*range(20_000), *range(20_000)[::-1]]
+            assert numbers.tolist() == expected
+        words = values.astype(str).astype(object)
+        found = encode_strings(words, limit, numbers, np.str_)
+        assert found == (words[:20_000].tolist() if limit >= 20_000 else None)
 
     @pytest.mark.parametrize(
         ("values", "out"),
@@ -386,6 +401,16 @@ class TestCompiled:
     def test_wrong_arrays(self, values, out):
         with pytest.raises(ValueError, match="contiguous"):
             RecordTable(8, 5).encode(values, out)
+
+    def test_kinds(self):
+        values = np.array([1, "a", 1.5, None, 2, np.float32(1)], object)
+        expected = {int, str, float, type(None), np.float32}
+        assert kinds(values) == expected
+        assert kinds(np.empty(3, object)) == {type(None)}
+        assert kinds(np.empty(0, object)) == set()
+        for wrong in (values[::2], np.zeros(3)):
+            with pytest.raises(ValueError, match="contiguous"):
+                kinds(wrong)
 
     def test_too_many_for_a_byte(self):
         with pytest.raises(ValueError, match="uint8"):

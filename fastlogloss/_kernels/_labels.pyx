@@ -5,7 +5,9 @@
 #    '<U5': one hash table for all. Rejected: np.unique, which sorts (50 to 200 ns a
 #    row, and a copy of the labels); this is 2 to 8.
 # B. The table stops at `limit` records: there are never more classes than columns, so
-#    it needs no growth, and labels that are no classes at all are found out early.
+#    that labels that are no classes at all are found out early. It grows by doubling:
+#    memory goes by the classes found. Rejected: room for `limit` records from the
+#    start, 29 bytes a row where nobody knows the number of classes.
 # C. Strings become records too: eight bytes of a short one are all of it, those of a
 #    longer one a hash, and then the strings are compared; where another one has that
 #    hash, the next of a fixed sequence takes its place. Rejected: a dict, which takes
@@ -18,7 +20,7 @@ cimport numpy as cnp
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy
 
 from fastlogloss._kernels.scalar cimport prefetch
@@ -37,6 +39,8 @@ cdef extern from "Python.h":
 cdef enum:
     FETCH = 32  # strings ahead
     TEXT = 16   # bytes of the record of a string
+    ROOM = 64   # records that fit at first
+    MOST = 1 << 30  # records that ever fit
 
 
 ctypedef fused code_t:
@@ -69,28 +73,21 @@ cdef class RecordTable:
     itemsize : int
         Bytes of a record.
     limit : int
-        Records that fit.
+        Different records allowed; no memory is set aside for them.
     """
 
     cdef readonly Py_ssize_t itemsize, limit
-    cdef Py_ssize_t count
+    cdef Py_ssize_t count, room
     cdef uint64_t mask
     cdef char* records
     cdef int32_t* slots  # number of a record + 1, or 0
 
     def __cinit__(self, Py_ssize_t itemsize, Py_ssize_t limit):
-        if itemsize < 1 or not 0 < limit < 2**30:
+        if itemsize < 1 or limit < 1:
             raise ValueError(f"no table of {limit} records of {itemsize} bytes")
-        cdef Py_ssize_t capacity = 16
-        while capacity < 4 * limit:
-            capacity *= 2
         self.itemsize = itemsize
-        self.limit = limit
-        self.mask = capacity - 1
-        self.records = <char*>malloc(limit * itemsize)
-        self.slots = <int32_t*>calloc(capacity, sizeof(int32_t))
-        if self.records == NULL or self.slots == NULL:
-            raise MemoryError()
+        self.limit = min(limit, <Py_ssize_t>MOST)
+        self.grow(min(self.limit, <Py_ssize_t>ROOM))
 
     def __dealloc__(self):
         free(self.records)
@@ -103,8 +100,39 @@ cdef class RecordTable:
         """The records, one after the other."""
         return PyBytes_FromStringAndSize(self.records, self.count * self.itemsize)
 
-    cdef inline Py_ssize_t find(self, const char* record, Py_ssize_t size) noexcept:
-        # Number of a record, new ones included; -1 where the table is full.
+    cdef int grow(self, Py_ssize_t room) except -1:
+        # Room for more records, and slots of which no more than a quarter is taken.
+        cdef Py_ssize_t capacity = 16, number
+        cdef uint64_t slot
+        cdef char* records = <char*>realloc(self.records, room * self.itemsize)
+        cdef int32_t* slots
+        if records == NULL:
+            raise MemoryError()
+        self.records = records
+        while capacity < 4 * room:
+            capacity *= 2
+        slots = <int32_t*>calloc(capacity, sizeof(int32_t))
+        if slots == NULL:
+            raise MemoryError()
+        free(self.slots)
+        self.slots = slots
+        self.mask = capacity - 1
+        self.room = room
+        for number in range(self.count):
+            slot = hash_record(records + number * self.itemsize, self.itemsize)
+            slot &= self.mask
+            while slots[slot]:
+                slot = (slot + 1) & self.mask
+            slots[slot] = <int32_t>(number + 1)
+        return 0
+
+    cdef inline Py_ssize_t find(
+        self,
+        const char* record,
+        Py_ssize_t size,
+        uint64_t* free_slot,    # OUT for a new record, where its number belongs
+    ) noexcept:
+        # Number of a record, -1 for a new one.
         cdef uint64_t slot = hash_record(record, size) & self.mask
         cdef Py_ssize_t number
         while self.slots[slot]:
@@ -112,9 +140,19 @@ cdef class RecordTable:
             if memcmp(self.records + number * size, record, size) == 0:
                 return number
             slot = (slot + 1) & self.mask
-        if self.count == self.limit:
+        free_slot[0] = slot
+        return -1
+
+    cdef Py_ssize_t insert(self, const char* record, uint64_t slot) except -2:
+        # Number of a new record; -1 where they are too many.
+        cdef Py_ssize_t number = self.count, size = self.itemsize
+        if number == self.limit:
             return -1
-        number = self.count
+        if number == self.room:
+            self.grow(min(2 * number, self.limit))
+            slot = hash_record(record, size) & self.mask
+            while self.slots[slot]:
+                slot = (slot + 1) & self.mask
         memcpy(self.records + number * size, record, size)
         self.slots[slot] = <int32_t>(number + 1)
         self.count += 1
@@ -122,19 +160,22 @@ cdef class RecordTable:
 
     cdef inline bint find_all(
         self, const char* records, Py_ssize_t size, Py_ssize_t n, code_t* numbers
-    ) noexcept:
+    ) except -1:
         cdef Py_ssize_t i, number
+        cdef uint64_t slot = 0
         for i in range(n):
-            number = self.find(records + i * size, size)
+            number = self.find(records + i * size, size, &slot)
             if number < 0:
-                return False
+                number = self.insert(records + i * size, slot)
+                if number < 0:
+                    return False
             if numbers != NULL:
                 numbers[i] = <code_t>number
         return True
 
     cdef bint find_sized(
         self, const char* records, Py_ssize_t n, code_t* numbers
-    ) noexcept:
+    ) except -1:
         # A constant size lets the compiler inline the copies and the comparisons:
         # numbers, and strings of up to four characters.
         if self.itemsize == 8:
@@ -263,6 +304,7 @@ cdef bint _number(
     # that could release one.
     cdef Py_ssize_t i, number, size
     cdef uint64_t record[2]
+    cdef uint64_t slot = 0
     cdef PyObject* item
     cdef const char* text
     for i in range(n):
@@ -281,10 +323,11 @@ cdef bint _number(
         record[0] = short_text(text, size) if size <= 8 else hash_record(text, size)
         record[1] = <uint64_t>size << 3 | <uint64_t>PyUnicode_KIND(item)
         while True:
-            number = table.find(<const char*>record, TEXT)
+            number = table.find(<const char*>record, TEXT, &slot)
             if number < 0:
-                return False
-            if number == len(known):
+                number = table.insert(<const char*>record, slot)
+                if number < 0:
+                    return False
                 known.append(<object>item)
                 break
             if size <= 8 or memcmp(
@@ -294,6 +337,23 @@ cdef bint _number(
             record[0] = record[0] * <uint64_t>0x9E3779B97F4A7C15 + 1
         numbers[i] = <code_t>number
     return True
+
+
+def kinds(cnp.ndarray values not None):
+    """The types of the objects of a contiguous array."""
+    cdef Py_ssize_t n = values.size, i
+    if not _is_plain(values, n, cnp.NPY_OBJECT, False):
+        raise ValueError("values must be contiguous objects")
+    cdef PyObject** items = <PyObject**>cnp.PyArray_DATA(values)
+    cdef PyTypeObject* last = NULL
+    cdef set found = set()
+    for i in range(n):
+        if items[i] == NULL:  # to numpy, that is None
+            found.add(type(None))
+        elif Py_TYPE(items[i]) != last:
+            last = Py_TYPE(items[i])
+            found.add(<object>last)
+    return found
 
 
 cdef inline uint64_t short_text(const char* text, Py_ssize_t size) noexcept nogil:
