@@ -7,17 +7,26 @@
 
 #define FLL_BUFFER 256 /* numbers of the longest array */
 
+/* Rows by which the divisions are ahead of the multiplications. */
+#define FLL_LEAD 32
+
 /* out = log(x), of positive normal numbers. */
 FLL_INLINE void log_array(const double *x, ptrdiff_t n, double *out)
 {
-    double e[FLL_BUFFER], f[FLL_BUFFER];
+    double e[FLL_BUFFER], f[FLL_BUFFER], s[FLL_BUFFER], series[FLL_BUFFER];
+    const ptrdiff_t lead = n < FLL_LEAD ? n : FLL_LEAD;
     ptrdiff_t i;
+    for (i = 0; i < lead; ++i)
+        s[i] = start_log(x[i], e + i, f + i);
+    for (i = 0; i < n - FLL_LEAD; ++i) {
+        const ptrdiff_t j = i + FLL_LEAD;
+        s[j] = start_log(x[j], e + j, f + j);
+        series[i] = log_series(s[i]);
+    }
+    for (i = n - lead; i < n; ++i)
+        series[i] = log_series(s[i]);
     for (i = 0; i < n; ++i)
-        out[i] = start_log(x[i], e + i, f + i);
-    for (i = 0; i < n; ++i)
-        out[i] = log_rest(out[i], f[i]);
-    for (i = 0; i < n; ++i)
-        out[i] = finish_log(e[i], f[i], out[i]);
+        out[i] = finish_log(e[i], f[i], s[i], series[i]);
 }
 
 /* out = exp(-|x|) */
