@@ -84,7 +84,7 @@ from fastlogloss._kernels.scalar cimport (
     times_power,
     to_bits,
 )
-from fastlogloss._kernels.vector cimport exp_array, exp_column, log_array
+from fastlogloss._kernels.vector cimport exp_array, exp_column, log_array, tree_sum
 
 import weakref
 
