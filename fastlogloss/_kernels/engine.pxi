@@ -261,6 +261,7 @@ cdef void start_task(
     task.use_product = low >= MIN_FACTOR
     task.target_slope = 1.0
     task.group = group_rows(n_columns)
+    task.ahead = FLL_AHEAD
     task.general = False
 
 
@@ -524,6 +525,7 @@ cdef class LossState:
         self.task.scale = scale
         self.task.hessian_factor = hessian_factor
         self.task.check_only = check_only
+        self.task.ahead = FLL_AHEAD if w is None and rows is None else FLL_NEAR
         if span.n == 0:
             return True
         self.n_rows += span.n

@@ -108,17 +108,24 @@ FLL_INLINE double larger(double x, double y) { return x > y ? x : y; }
 FLL_INLINE void prefetch(const void *address) { FLL_PREFETCH(address); }
 
 #define FLL_AHEAD 4096 /* bytes */
+#define FLL_NEAR 256   /* where a row takes long: a logarithm (design B of loops.pxi) */
 
-/* Fetch what lies FLL_AHEAD beyond items [first, first + n) of an array, or of NULL
+/* Fetch what lies `ahead` bytes beyond items [first, first + n) of an array, or of NULL
    nothing. In C, for it has to be inlined: gcc drops calls of a function that does
    nothing but prefetch. Past the end of the array it is harmless. */
-FLL_INLINE void fetch_ahead(const char *array, ptrdiff_t first, ptrdiff_t n, int size)
+FLL_INLINE void fetch(const char *array, ptrdiff_t first, ptrdiff_t n, int size,
+                      ptrdiff_t ahead)
 {
-    const char *address = array + first * size + FLL_AHEAD;
+    const char *address = array + first * size + ahead;
     ptrdiff_t i;
     if (array)
         for (i = 0; i < n * size; i += 64)
             FLL_PREFETCH(address + i);
+}
+
+FLL_INLINE void fetch_ahead(const char *array, ptrdiff_t first, ptrdiff_t n, int size)
+{
+    fetch(array, first, n, size, FLL_AHEAD);
 }
 
 FLL_INLINE void check(int condition)

@@ -161,7 +161,7 @@ cdef inline void add_tile(
             padded[i] = 0.0
         w = padded
     if task.use_product:
-        fetch_ahead(<const char*>w, 0, TILE, sizeof(double))
+        fetch(<const char*>w, 0, TILE, sizeof(double), task.ahead)
         log_array(q, TILE, term)
         for i in range(HALF_TILE):
             term[i] = term[i] * w[i] + term[j + i] * w[j + i]
