@@ -525,7 +525,12 @@ cdef class LossState:
         self.task.scale = scale
         self.task.hessian_factor = hessian_factor
         self.task.check_only = check_only
-        self.task.ahead = FLL_AHEAD if w is None and rows is None else FLL_NEAR
+        if w is not None or rows is not None:
+            self.task.ahead = FLL_AHEAD_OF_LOGS
+        elif gradient is not None:
+            self.task.ahead = FLL_AHEAD_OF_LOGITS
+        else:
+            self.task.ahead = FLL_AHEAD
         if span.n == 0:
             return True
         self.n_rows += span.n

@@ -9,7 +9,8 @@ cdef extern from "scalar.h" nogil:
     double larger(double x, double y)
     void prefetch(const void* address)
     const Py_ssize_t FLL_AHEAD
-    const Py_ssize_t FLL_NEAR
+    const Py_ssize_t FLL_AHEAD_OF_LOGITS
+    const Py_ssize_t FLL_AHEAD_OF_LOGS
     void fetch(
         const char* array, Py_ssize_t first, Py_ssize_t n, int size, Py_ssize_t ahead
     )
