@@ -473,6 +473,25 @@ class TestSumWeights:
             loops.sum_weights(w)
 
 
+class TestNeighbours:
+    @pytest.mark.parametrize("low", [0.0, EPS])  # rows one by one, and by tiles
+    @pytest.mark.parametrize("n_columns", [1, 3])
+    def test_row_losses_know_nothing_of_them(self, loops, n_columns, low):
+        codes, p, _ = random_case(600, n_columns)
+        p[::7] = 1.0 if n_columns == 1 else [0.0, 0.0, 1.0]
+        whole = self.row_losses(loops, codes, p, low)
+        for n in EDGES[1:]:
+            for rows in (slice(0, n), slice(600 - n, 600)):
+                part = self.row_losses(loops, codes[rows], p[rows], low)
+                np.testing.assert_array_equal(part, whole[rows])
+
+    @staticmethod
+    def row_losses(loops, codes, p, low):
+        losses = np.full(len(codes), np.nan)
+        summed(loops, codes, p, low=low, out=losses)
+        return losses
+
+
 def disassembly(module):
     tool = shutil.which("objdump")
     assert tool, "objdump is needed (it is part of binutils)"

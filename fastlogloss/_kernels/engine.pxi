@@ -285,6 +285,7 @@ cdef void start_task(
     task.use_product = low >= MIN_FACTOR
     task.target_slope = 1.0
     task.group = group_rows(n_columns)
+    task.ahead = FLL_AHEAD
     task.general = False
 
 
@@ -544,6 +545,12 @@ cdef class LossState:
         self.task.scale = scale
         self.task.hessian_factor = hessian_factor
         self.task.check_only = check_only
+        if w is not None or rows is not None:
+            self.task.ahead = FLL_AHEAD_OF_LOGS
+        elif gradient is not None:
+            self.task.ahead = FLL_AHEAD_OF_LOGITS
+        else:
+            self.task.ahead = FLL_AHEAD
         if span.n == 0:
             return True
         cdef bint sums_were_good = self.total.bad_sum_from < 0

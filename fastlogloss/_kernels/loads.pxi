@@ -66,8 +66,8 @@ cdef narrow load_strips(
     cdef Py_ssize_t i = 0, k = 2 if pairs else 1, m
     while i < n:
         m = min(n - i, <Py_ssize_t>STRIP)
-        fetch_ahead(<const char*>y, i, m, sizeof(label_t))
-        fetch_ahead(<const char*>p, k * i, k * m, sizeof(proba_t))
+        fetch(<const char*>y, i, m, sizeof(label_t), task.ahead)
+        fetch(<const char*>p, k * i, k * m, sizeof(proba_t), task.ahead)
         if pairs:
             load_strip(y + i, p + k * i, m, task, True, checks, q + i)
         elif m == STRIP:

@@ -8,6 +8,12 @@ cdef extern from "scalar.h" nogil:
     double absolute(double x)
     double larger(double x, double y)
     void prefetch(const void* address)
+    const Py_ssize_t FLL_AHEAD
+    const Py_ssize_t FLL_AHEAD_OF_LOGITS
+    const Py_ssize_t FLL_AHEAD_OF_LOGS
+    void fetch(
+        const char* array, Py_ssize_t first, Py_ssize_t n, int size, Py_ssize_t ahead
+    )
     void fetch_ahead(const char* array, Py_ssize_t first, Py_ssize_t n, int size)
     void check(int condition)
     uint64_t outside(double x, uint64_t low, uint64_t high)

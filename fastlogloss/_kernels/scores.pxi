@@ -93,8 +93,8 @@ cdef inline int hard_logits(
     cdef int status = 0
     start_checks(&checks)
     while i + STRIP <= n:
-        fetch_ahead(<const char*>y, i, STRIP, sizeof(label_t))
-        fetch_ahead(<const char*>z, i, STRIP, sizeof(proba_t))
+        fetch(<const char*>y, i, STRIP, sizeof(label_t), FLL_AHEAD_OF_LOGITS)
+        fetch(<const char*>z, i, STRIP, sizeof(proba_t), FLL_AHEAD_OF_LOGITS)
         hard_logits_strip(y + i, z + i, STRIP, &checks, margin + i, linear + i)
         i += STRIP
     if i < n:

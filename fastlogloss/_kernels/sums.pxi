@@ -102,16 +102,6 @@ cdef inline void add_compensated(double* total, double* tail, double x) noexcept
     total[0] = s
 
 
-cdef inline double tree_sum(double* x, Py_ssize_t n) noexcept nogil:
-    # IN (n,), n a power of 2 from 4 on; destroyed.
-    cdef Py_ssize_t i
-    while n > 4:
-        n //= 2
-        for i in range(n):
-            x[i] += x[n + i]
-    return (x[0] + x[2]) + (x[1] + x[3])
-
-
 cdef inline uint64_t add_weights(
     const double* w,        # IN  (n,)
     Py_ssize_t n,
@@ -171,7 +161,7 @@ cdef inline void add_tile(
             padded[i] = 0.0
         w = padded
     if task.use_product:
-        fetch_ahead(<const char*>w, 0, TILE, sizeof(double))
+        fetch(<const char*>w, 0, TILE, sizeof(double), task.ahead)
         log_array(q, TILE, term)
         for i in range(HALF_TILE):
             term[i] = term[i] * w[i] + term[j + i] * w[j + i]

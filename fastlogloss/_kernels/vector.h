@@ -1,5 +1,5 @@
-/* Logarithms and exponentials of arrays: scalar.h in loops over buffers that lie in the
-   first-level cache, each in short loops (design C there). */
+/* Logarithms, exponentials and sums of arrays: scalar.h in loops over buffers that lie
+   in the first-level cache, each in short loops (design C there). */
 #ifndef FASTLOGLOSS_VECTOR_H
 #define FASTLOGLOSS_VECTOR_H
 
@@ -7,17 +7,56 @@
 
 #define FLL_BUFFER 256 /* numbers of the longest array */
 
+/* Rows by which the divisions are ahead of the multiplications. */
+#define FLL_LEAD 32
+
 /* out = log(x), of positive normal numbers. */
 FLL_INLINE void log_array(const double *x, ptrdiff_t n, double *out)
 {
-    double e[FLL_BUFFER], f[FLL_BUFFER];
+    double e[FLL_BUFFER], f[FLL_BUFFER], s[FLL_BUFFER], series[FLL_BUFFER];
+    const ptrdiff_t lead = n < FLL_LEAD ? n : FLL_LEAD;
     ptrdiff_t i;
+    for (i = 0; i < lead; ++i)
+        s[i] = start_log(x[i], e + i, f + i);
+    for (i = 0; i < n - FLL_LEAD; ++i) {
+        const ptrdiff_t j = i + FLL_LEAD;
+        s[j] = start_log(x[j], e + j, f + j);
+        series[i] = log_series(s[i]);
+    }
+    for (i = n - lead; i < n; ++i)
+        series[i] = log_series(s[i]);
     for (i = 0; i < n; ++i)
-        out[i] = start_log(x[i], e + i, f + i);
-    for (i = 0; i < n; ++i)
-        out[i] = log_rest(out[i], f[i]);
-    for (i = 0; i < n; ++i)
-        out[i] = finish_log(e[i], f[i], out[i]);
+        out[i] = finish_log(e[i], f[i], s[i], series[i]);
+}
+
+/* The sum of n numbers, `stride` apart, as a tree: those of even and of odd places. */
+FLL_INLINE double sum_of_2(const double *x, ptrdiff_t stride)
+{
+    return x[0] + x[stride];
+}
+
+#define FLL_TWICE(name, half)                                                          \
+    FLL_INLINE double name(const double *x, ptrdiff_t stride)                          \
+    {                                                                                  \
+        return half(x, 2 * stride) + half(x + stride, 2 * stride);                     \
+    }
+FLL_TWICE(sum_of_4, sum_of_2)
+FLL_TWICE(sum_of_8, sum_of_4)
+FLL_TWICE(sum_of_16, sum_of_8)
+FLL_TWICE(sum_of_32, sum_of_16)
+FLL_TWICE(sum_of_64, sum_of_32)
+
+/* The sum of 128 or 256 numbers as a tree of halves: x[i] + x[n / 2 + i], and so on. In
+   registers, four lanes at a time: a loop over an array for each of the levels took
+   1.6 times the cycles for the sums of a weighted tile (AVX2: 230 instead of 144). */
+FLL_INLINE double tree_sum(const double *x, ptrdiff_t n)
+{
+    double lane[4];
+    ptrdiff_t i;
+    FLL_CHECK(n == 128 || n == 256);
+    for (i = 0; i < 4; ++i)
+        lane[i] = n == 128 ? sum_of_32(x + i, 4) : sum_of_64(x + i, 4);
+    return sum_of_4(lane, 1);
 }
 
 /* out = exp(-|x|) */

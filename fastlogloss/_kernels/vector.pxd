@@ -2,6 +2,7 @@
 
 cdef extern from "vector.h" nogil:
     void log_array(const double* x, Py_ssize_t n, double* out)
+    double tree_sum(const double* x, Py_ssize_t n)
     void exp_array(const double* x, Py_ssize_t n, double* out)
     void exp_column(
         const double* least,
