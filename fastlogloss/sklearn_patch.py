@@ -2,11 +2,11 @@
 
 Replaced are `log_loss` and `d2_log_loss_score` in `sklearn.metrics` and the modules
 behind it, the scorers named "neg_log_loss" and "d2_log_loss_score", and `get_scorer`,
-which refuses our metrics where a scorer is wanted. As with scikit-learn's own scorers,
-an estimator that knows one class is an error. Out of reach
-are names bound before (``from sklearn.metrics import log_loss`` run earlier), scorers
-that were made before, and processes that do not run `patch_sklearn` themselves; what
-is sent to joblib workers works there all the same, since it refers to fastlogloss.
+which refuses our metrics where a scorer is wanted. These scorers raise scikit-learn's
+error for an estimator that knows one class, which our own score. Out of reach are names
+bound before (``from sklearn.metrics import log_loss`` run earlier), scorers that were
+made before, and processes that do not run `patch_sklearn` themselves; what is sent to
+joblib workers works there all the same, since it refers to fastlogloss.
 """
 
 import contextlib
@@ -156,8 +156,8 @@ def _replacements():
 
 
 def _get_scorer(scoring):
-    # check_scoring takes a metric for a scorer unless its module is one of sklearn.
-    # It ends here; asked about its own metric, it says what is wrong.
+    # check_scoring knows metrics by the name of their module, and takes ours for
+    # scorers. It calls this last. Asked about its own metric, it says what is wrong.
     from fastlogloss import metrics
 
     for name in METRICS:
