@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastlogloss import _kernels
+from fastlogloss._sums import Sum, sum_of_products
 from fastlogloss._targets import (
     DirectCodes,
     Factorized,
@@ -51,7 +52,7 @@ class Evaluation:
 
     Attributes
     ----------
-    loss, weight : float
+    loss, weight : Sum
         Sums of ``w * -log(q)`` (nats) and of ``w``.
     sums_to_one : bool
         Whether every row of the probabilities does.
@@ -64,14 +65,18 @@ class Evaluation:
 
     __slots__ = ("codes", "loss", "proba", "rows", "sums_to_one", "weight", "weights")
 
-    def __init__(self, state, codes, proba, weights, rows):
-        self.loss = state.loss
-        self.weight = state.weight
-        self.sums_to_one = not state.status & BAD_ROW_SUM
+    def __init__(self, sums, codes, proba, weights, rows):
+        self.loss = sums.loss
+        self.weight = sums.weight
+        self.sums_to_one = not sums.status & BAD_ROW_SUM
         self.codes = codes
         self.proba = proba
         self.weights = weights
         self.rows = rows
+
+    @property
+    def mean(self):
+        return self.loss.over(self.weight)
 
     @property
     def n_classes(self):
@@ -158,10 +163,7 @@ def _evaluate_unseen(codes, p, weights, options):
     )
     unseen = code >= (2 if p.ndim == 1 else p.shape[1])
     w = np.ones(len(p)) if weights is None else weights.astype(np.float64)
-    try:
-        lost = math.fsum(w[unseen])
-    except (OverflowError, ValueError):  # no finite sum of weights
-        return None
+    lost = sum_of_products(w[unseen])
     w[unseen] = 0.0
     code[unseen] = 0
     state = add(StoredCodes(code), p, w, options)
@@ -172,8 +174,8 @@ def _evaluate_unseen(codes, p, weights, options):
     if not options.from_logits:
         low = _LIMITS.get(p.dtype, DOUBLE)[0] if options.eps is None else options.eps
     found.weight += lost
-    if lost:
-        found.loss += lost * (-math.log(low) if low else math.inf)
+    if lost.value:
+        found.loss += lost.times(-math.log(low) if low else math.inf)
     return _finite(found)
 
 
@@ -192,7 +194,20 @@ class Options(NamedTuple):
     y_name: str = "y_true"
 
 
-def new_state(p, options):
+class Sums(NamedTuple):
+    """What a pass over all rows has found."""
+
+    loss: Sum
+    weight: Sum
+    status: int  # union of the flags BAD_*
+    n_classes_seen: int
+
+    @property
+    def mean(self):
+        return self.loss.over(self.weight)
+
+
+def new_state(p, options, target_tolerance=0.0):
     """An empty `LossState` for scores like `p`."""
     dtype = p.dtype
     if options.any_order and not dtype.isnative:
@@ -208,6 +223,7 @@ def new_state(p, options):
         from_logits=options.from_logits,
         soft=options.soft,
         smoothing=options.smoothing,
+        target_tolerance=target_tolerance,
     )
 
 
@@ -223,12 +239,13 @@ def add(
     weight_factor=1.0,
     **scaling,
 ):
-    """A `LossState` of all rows: one call of the kernel or, from buffers, many.
+    """`Sums` over all rows: one call of the kernel or, from buffers, many.
 
     Losses of rows and derivatives are written to `rows`, `gradient` and `hessian`, if
-    given; `scaling` is passed on to the kernel. Weights are multiplied by their factor.
+    given; `scaling` is passed on to the kernel. Weights are multiplied by their factor,
+    a power of 2; with one, the sums mean nothing but by their quotient.
     """
-    state = new_state(p, options)
+    state = new_state(p, options, codes.tolerance)
     outputs = {"rows": rows, "gradient": gradient, "hessian": hessian}
     whole = codes.whole is not None and weight_factor == 1
     done = whole and state.add(
@@ -241,7 +258,55 @@ def add(
     )
     if not done:
         _add_chunks(state, codes, p, weights, weight_factor, outputs, scaling)
-    return state
+    loss, weight = Sum(state.loss), Sum(state.weight)
+    if not (
+        rows is not None
+        or state.in_range
+        or state.status & INVALID
+        or scaling.get("check_only")
+    ):
+        loss, weight = _sums_of_any_range(codes, p, weights, options, state.block_rows)
+    return Sums(loss, weight, state.status, state.n_classes_seen)
+
+
+def _sums_of_any_range(codes, p, weights, options, n_rows):
+    """Sums of losses and weights, whatever their magnitude; memory for a block."""
+    loss = Sum(0.0)
+    for start in range(0, len(p), n_rows):
+        chunk = p[start : start + n_rows]
+        code = StoredCodes(codes.chunk(start, start + n_rows), codes.tolerance)
+        rows, shift = _rows_of_any_range(code, chunk, options)
+        w = np.ones(len(chunk))
+        if weights is not None:
+            w = weights[start : start + n_rows].astype(np.float64)
+        loss += sum_of_products(rows, w, shift)
+    return loss, Sum(float(len(p))) if weights is None else sum_of_weights(weights)
+
+
+def sum_of_weights(weights):
+    """Their exact sum, rounded once for some thousand of them."""
+    total = Sum(0.0)
+    for start in range(0, len(weights), _CHUNK):
+        total += sum_of_products(weights[start : start + _CHUNK].astype(np.float64))
+    return total
+
+
+def _rows_of_any_range(codes, p, options):
+    """Losses of rows, to be multiplied by ``2**shift``, and these exponents."""
+    rows, shift = np.empty(len(p)), np.zeros(len(p), np.int32)
+    _write(codes, p, options, rows)
+    if options.from_logits:  # others are between 2^-53 and 745, or as given
+        for found, exponent in ((np.isinf(rows), 2), (rows < 2.0**-1000, -1000)):
+            if found.any():
+                scaled = np.empty(len(p))
+                _write(codes, p, options, scaled, row_scale=2.0**-exponent)
+                rows[found], shift[found] = scaled[found], exponent
+    return rows, shift
+
+
+def _write(codes, p, options, rows, **scaling):
+    if add(codes, p, None, options, rows, **scaling).status & INVALID:
+        raise RuntimeError("an argument was changed by another thread during the call")
 
 
 def _nanoseconds(p, weights, options, gradient):
@@ -292,17 +357,39 @@ def null_loss(codes, n_classes, weights=None):
 
     By the same kernel as the loss that it is compared with: a model that predicts the
     shares explains nothing, to the last bit.
+
+    Returns
+    -------
+    Sum
     """
-    total = np.zeros(n_classes)
-    for code, w in _code_chunks(codes, n_classes, weights):
-        total += np.bincount(code, w, n_classes)
     low, tolerance = DOUBLE  # shares are float64, whatever the probabilities are
     # Beyond [0, 1], where there are negative weights, scikit-learn clips too.
-    share = np.clip(total / total.sum(), low, 1.0 - low)
+    share = np.clip(_class_shares(codes, n_classes, weights), low, 1.0 - low)
     state = LossState(1, low, 1.0 - low, tolerance)
     for code, w in _code_chunks(codes, n_classes, weights):
         state.add(np.ones(len(code), np.uint8), share[code], w)
-    return state.loss
+    if state.in_range:
+        return Sum(state.loss)
+    loss, rows = Sum(0.0), np.empty(n_classes)
+    state.add(np.ones(n_classes, np.uint8), share, rows=rows)
+    for code, w in _code_chunks(codes, n_classes, weights):
+        loss += sum_of_products(rows[code], w)
+    return loss
+
+
+def _class_shares(codes, n_classes, weights=None):
+    """Each class's share of the weight; negative weights may make it anything."""
+    for power in (0, -600):  # the second where the sums overflow
+        total = np.zeros(n_classes)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for code, w in _code_chunks(codes, n_classes, weights):
+                if power:
+                    w = np.ldexp(w, power)
+                total += np.bincount(code, w, n_classes)
+            whole = total.sum()
+        if math.isfinite(whole):
+            break
+    return total / whole
 
 
 def _code_chunks(codes, n_classes, weights):
@@ -320,7 +407,7 @@ def _code_chunks(codes, n_classes, weights):
 
 def _finite(evaluation):
     # A NaN or infinite weight makes their sum such; scikit-learn says which it was.
-    return evaluation if math.isfinite(evaluation.weight) else None
+    return evaluation if math.isfinite(evaluation.weight.value) else None
 
 
 def overlap(out, *arrays):

@@ -32,9 +32,10 @@ class LogLoss:
     ----------
     y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
         Labels; with `soft_targets` numbers in [0, 1]: the probability of class 1, or
-        rows of a distribution, whose sum is 1 within 1e-6.
+        rows of a distribution, whose sum is 1 within 1e-6 (float32
+        targets: 3.5e-4, float16: 0.03, bfloat16: 0.09).
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows, finite and not negative.
+        Weights of the rows, finite; negative ones too, but their sum is not zero.
     classes : array-like of shape (n_classes,), default=None
         The label of each column, in this order; they need not all occur in `y_true`.
         Without it, the sorted labels of `y_true`. A vector of scores, or a single
@@ -112,7 +113,7 @@ class LogLoss:
         if options.soft:
             ndim = targets.codes.whole.ndim
         put("_ndim", ndim)
-        put("_template", new_template(ndim, targets.n_classes, options))
+        put("_template", new_template(ndim, targets, options))
 
     def __call__(self, y_score):
         """Mean loss of scores of shape (n_samples,) or (n_samples, n_classes), in nats.
@@ -144,8 +145,7 @@ class LogLoss:
         if loss is not None:
             return loss
         p, _ = self._read(y_score, self._options)
-        state = sum_losses(targets, p, self._options)
-        return state.loss / state.weight
+        return sum_losses(targets, p, self._options).mean
 
     def gradient(self, y_score, *, normalize=True, out=None):
         """Loss and gradient; see :func:`log_loss_gradient`.
@@ -296,11 +296,11 @@ class LogLoss:
             self._read(np.empty(stack.shape[1:], stack.dtype), options)  # or an error
         for i, score in enumerate(stack):
             p, _ = self._read(score, options)
-            state = add(targets.codes, p, targets.weights, options)
-            if state.status:
+            sums = add(targets.codes, p, targets.weights, options)
+            if sums.status:
                 of_model = options._replace(of=f" of model {i}")
-                state = sum_losses(targets, p, of_model)  # says what is wrong
-            losses[i] = state.loss / state.weight
+                sums = sum_losses(targets, p, of_model)  # says what is wrong
+            losses[i] = sums.mean
         return losses
 
     def _read(self, y_score, options):
@@ -348,7 +348,8 @@ class LogLoss:
             targets.weight_sum,
         )
         state = getattr(self, "__dict__", None) or None  # of a subclass
-        return _rebuild, (type(self), tuple(self._options), parts), state
+        tolerance = targets.codes.tolerance
+        return _rebuild, (type(self), tuple(self._options), parts, tolerance), state
 
     def __repr__(self):
         parts = [f"n_samples={len(self._targets)}"]
@@ -370,8 +371,8 @@ class LogLoss:
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
-def _rebuild(cls, options, parts):
-    codes, *others = parts
+def _rebuild(cls, options, parts, tolerance=1e-6):
+    whole, *others = parts
     loss = cls.__new__(cls)
-    loss._set(Options(*options), Targets(StoredCodes(codes), *others))
+    loss._set(Options(*options), Targets(StoredCodes(whole, tolerance), *others))
     return loss
