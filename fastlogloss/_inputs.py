@@ -14,6 +14,7 @@ import numpy as np
 
 from fastlogloss import _kernels
 from fastlogloss._kernels._labels import kinds
+from fastlogloss._sums import Sum, sum_of_products
 from fastlogloss._targets import (
     DirectCodes,
     Factorized,
@@ -70,7 +71,7 @@ class Evaluation:
 
     Attributes
     ----------
-    loss, weight : float
+    loss, weight : Sum
         Sums of ``w * -log(q)`` (nats) and of ``w``.
     bad_sum_from : int
         A row of the probabilities before which the sums of all are sure to be one; -1
@@ -89,15 +90,19 @@ class Evaluation:
         *("weight", "weights"),
     )
 
-    def __init__(self, state, codes, proba, precision, weights, rows):
-        self.loss = state.loss
-        self.weight = state.weight
-        self.bad_sum_from = state.bad_sum_from
+    def __init__(self, sums, codes, proba, precision, weights, rows):
+        self.loss = sums.loss
+        self.weight = sums.weight
+        self.bad_sum_from = sums.bad_sum_from
         self.codes = codes
         self.proba = proba
         self.precision = precision
         self.weights = weights
         self.rows = rows
+
+    @property
+    def mean(self):
+        return self.loss.over(self.weight)
 
     @property
     def n_classes(self):
@@ -195,10 +200,7 @@ def _evaluate_unseen(codes, p, weights, options):
     )
     unseen = code >= (2 if p.ndim == 1 else p.shape[1])
     w = np.ones(len(p)) if weights is None else weights.astype(np.float64)
-    try:
-        lost = math.fsum(w[unseen])
-    except (OverflowError, ValueError):  # no finite sum of weights
-        return None
+    lost = sum_of_products(w[unseen])
     w[unseen] = 0.0
     code[unseen] = 0
     state = add(StoredCodes(code), p, w, options)
@@ -209,8 +211,8 @@ def _evaluate_unseen(codes, p, weights, options):
     if not options.from_logits:
         low = limits(options.precision, 2)[0] if options.eps is None else options.eps
     found.weight += lost
-    if lost:
-        found.loss += lost * (-math.log(low) if low else math.inf)
+    if lost.value:
+        found.loss += lost.times(-math.log(low) if low else math.inf)
     return _finite(found)
 
 
@@ -235,7 +237,24 @@ class Options(NamedTuple):
 _USUAL = Options()
 
 
-def new_state(p, options):
+class Sums(NamedTuple):
+    """What a pass over all rows has found."""
+
+    loss: Sum
+    weight: Sum
+    status: int  # union of the flags BAD_*
+    bad_sum_from: int  # as of an Evaluation
+    n_classes_seen: int
+
+    @property
+    def mean(self):
+        """That of validated rows, whose weights did not sum to zero then."""
+        if self.weight.value == 0:
+            raise RuntimeError(_CHANGED.format("sample_weight"))
+        return self.loss.over(self.weight)
+
+
+def new_state(p, options, target_tolerance=0.0):
     """An empty `LossState` for scores like `p`."""
     n_columns = 1 if p.ndim == 1 else p.shape[1]
     low, tolerance = limits(options.precision, max(n_columns, 2))
@@ -249,6 +268,7 @@ def new_state(p, options):
         from_logits=options.from_logits,
         soft=options.soft,
         smoothing=options.smoothing,
+        target_tolerance=target_tolerance,
     )
 
 
@@ -264,12 +284,13 @@ def add(
     weight_factor=1.0,
     **scaling,
 ):
-    """A `LossState` of all rows: one call of the kernel or, from buffers, many.
+    """`Sums` over all rows: one call of the kernel or, from buffers, many.
 
     Losses of rows and derivatives are written to `rows`, `gradient` and `hessian`, if
-    given; `scaling` is passed on to the kernel. Weights are multiplied by their factor.
+    given; `scaling` is passed on to the kernel. Weights are multiplied by their factor,
+    a power of 2; with one, the sums mean nothing but by their quotient.
     """
-    state = new_state(p, options)
+    state = new_state(p, options, codes.tolerance)
     outputs = {"rows": rows, "gradient": gradient, "hessian": hessian}
     whole = codes.whole is not None and weight_factor == 1
     done = whole and state.add(
@@ -282,7 +303,55 @@ def add(
     )
     if not done:
         _add_chunks(state, codes, p, weights, weight_factor, outputs, scaling)
-    return state
+    loss, weight = Sum(state.loss), Sum(state.weight)
+    if not (
+        rows is not None
+        or state.in_range
+        or state.status & INVALID
+        or scaling.get("check_only")
+    ):
+        loss, weight = _sums_of_any_range(codes, p, weights, options, state.block_rows)
+    return Sums(loss, weight, state.status, state.bad_sum_from, state.n_classes_seen)
+
+
+def _sums_of_any_range(codes, p, weights, options, n_rows):
+    """Sums of losses and weights, whatever their magnitude; memory for a block."""
+    loss = Sum(0.0)
+    for start in range(0, len(p), n_rows):
+        chunk = p[start : start + n_rows]
+        code = StoredCodes(codes.chunk(start, start + n_rows), codes.tolerance)
+        rows, shift = _rows_of_any_range(code, chunk, options)
+        w = np.ones(len(chunk))
+        if weights is not None:
+            w = weights[start : start + n_rows].astype(np.float64)
+        loss += sum_of_products(rows, w, shift)
+    return loss, Sum(float(len(p))) if weights is None else sum_of_weights(weights)
+
+
+def sum_of_weights(weights):
+    """Their exact sum, rounded once for some thousand of them."""
+    total = Sum(0.0)
+    for start in range(0, len(weights), _CHUNK):
+        total += sum_of_products(weights[start : start + _CHUNK].astype(np.float64))
+    return total
+
+
+def _rows_of_any_range(codes, p, options):
+    """Losses of rows, to be multiplied by ``2**shift``, and these exponents."""
+    rows, shift = np.empty(len(p)), np.zeros(len(p), np.int32)
+    _write(codes, p, options, rows)
+    if options.from_logits:  # others are between 2^-53 and 745, or as given
+        for found, exponent in ((np.isinf(rows), 2), (rows < 2.0**-1000, -1000)):
+            if found.any():
+                scaled = np.empty(len(p))
+                _write(codes, p, options, scaled, row_scale=2.0**-exponent)
+                rows[found], shift[found] = scaled[found], exponent
+    return rows, shift
+
+
+def _write(codes, p, options, rows, **scaling):
+    if add(codes, p, None, options, rows, **scaling).status & INVALID:
+        raise RuntimeError("an argument was changed by another thread during the call")
 
 
 def _nanoseconds(p, weights, options, gradient):
@@ -349,22 +418,44 @@ def null_loss(codes, n_classes, weights=None):
 
     By the same kernel as the loss that it is compared with: a model that predicts the
     shares explains nothing, to the last bit.
+
+    Returns
+    -------
+    Sum
     """
-    total = np.zeros(n_classes)
-    for code, w in _code_chunks(codes, n_classes, weights):
-        total += np.bincount(code, w, n_classes)
-    weight = total.sum()
-    if weight == 0 or not math.isfinite(weight):  # it was not when it was validated
-        raise RuntimeError(_CHANGED.format("sample_weight"))
     low, tolerance = DOUBLE  # shares are float64, whatever the probabilities are
     # Beyond [0, 1], where there are negative weights, scikit-learn clips too.
-    share = np.clip(total / weight, low, 1.0 - low)
+    share = np.clip(_class_shares(codes, n_classes, weights), low, 1.0 - low)
     state = LossState(1, low, 1.0 - low, tolerance)
     for code, w in _code_chunks(codes, n_classes, weights):
         state.add(np.ones(len(code), np.uint8), share[code], w)
-    if not state.weight:
+    if not state.weight and weights is not None and not np.any(weights):
         raise RuntimeError(_CHANGED.format("sample_weight"))
-    return state.loss
+    if state.in_range:
+        return Sum(state.loss)
+    loss, rows = Sum(0.0), np.empty(n_classes)
+    state.add(np.ones(n_classes, np.uint8), share, rows=rows)
+    for code, w in _code_chunks(codes, n_classes, weights):
+        loss += sum_of_products(rows[code], w)
+    return loss
+
+
+def _class_shares(codes, n_classes, weights=None):
+    """Each class's share of the weight; negative weights may make it anything."""
+    for power in (0, -600):  # the second where the sums overflow
+        total = np.zeros(n_classes)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for code, w in _code_chunks(codes, n_classes, weights):
+                if power:
+                    w = np.ldexp(w, power)
+                total += np.bincount(code, w, n_classes)
+            whole = total.sum()
+        if math.isfinite(whole):
+            break
+    if not (math.isfinite(whole) and total.any()):  # it was not when it was validated
+        raise RuntimeError(_CHANGED.format("sample_weight"))
+    with np.errstate(divide="ignore", invalid="ignore"):  # weights that nearly cancel
+        return np.nan_to_num(total / whole, nan=0.0, posinf=np.inf, neginf=-np.inf)
 
 
 def _code_chunks(codes, n_classes, weights):
@@ -382,7 +473,7 @@ def _code_chunks(codes, n_classes, weights):
 
 def _finite(evaluation):
     # A NaN or infinite weight makes their sum such; scikit-learn says which it was.
-    return evaluation if math.isfinite(evaluation.weight) else None
+    return evaluation if math.isfinite(evaluation.weight.value) else None
 
 
 def overlap(out, *arrays):

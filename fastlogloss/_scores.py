@@ -37,6 +37,7 @@ from fastlogloss._inputs import (
     as_weights,
     new_state,
     overlap,
+    sum_of_weights,
     worst_rows,
 )
 from fastlogloss._targets import (
@@ -57,10 +58,12 @@ HESSIANS = {
     "xgboost": lambda n_classes: 2.0,
     "lightgbm": lambda n_classes: n_classes / (n_classes - 1),
 }
+_BIG = 600  # exponent that takes any weight, and its inverse, far from the ends
 _BAD_LABEL = _kernels.loops.BAD_LABEL
 _BAD_PROBA = _kernels.loops.BAD_PROBA
 _BAD_SCORE = _kernels.loops.BAD_SCORE
-_TARGET_TOLERANCE = 1e-6  # as in the kernel
+# Machine epsilons of the narrow dtypes, by their name in whatever library.
+_EPSILONS = {"bfloat16": 2.0**-7, "float16": 2.0**-10, "float32": 2.0**-23}
 
 
 class Targets:
@@ -75,6 +78,7 @@ class Targets:
         codes, as far as the kernel will find.
     weights : ndarray of float64 or None
     weight_sum : float
+        Infinite where it is beyond the range of floats.
     """
 
     __slots__ = ("classes", "codes", "n_classes", "weight_sum", "weights")
@@ -194,8 +198,12 @@ def _text(label):
     return str(label)
 
 
-def read_weights(sample_weight, n):
-    """Weights, of any real type, and their sum; None and `n` where there are none."""
+def read_weights(sample_weight, n, mean=True):
+    """Weights, of any real type, and their sum; None and `n` where there are none.
+
+    The sum is infinite where it is beyond the range of floats. With `mean` it is not
+    zero; without, at least one weight is not.
+    """
     if sample_weight is None:
         return None, float(n)
     weights = as_weights(sample_weight, n)
@@ -205,35 +213,38 @@ def read_weights(sample_weight, n):
             f"{describe(sample_weight)}"
         )
     total = _sum_weights(weights)
-    if not math.isfinite(total):
-        at = find(lambda w: ~(np.isfinite(w) & (w >= 0)), weights)
+    if total == 0 or not math.isfinite(total):
+        at = find(lambda w: ~np.isfinite(w), weights)
         if at is not None:
             raise ValueError(
-                "sample_weight must be finite and not negative, got "
-                f"{weights[at]} in {place(at)}"
+                f"sample_weight must be finite, got {weights[at]} in {place(at)}"
             )
-        total = _sum_weights(weights, np.abs)  # there was a -0.0, or the sum overflows
-        if not math.isfinite(total):
-            raise ValueError("the sum of sample_weight is not finite")
+        total = float(sum_of_weights(weights))
     if total == 0:
-        raise ValueError("sample_weight sums to zero")
+        if mean:
+            raise ValueError("sample_weight sums to zero")
+        if find(lambda w: w != 0, weights) is None:
+            raise ValueError("sample_weight is zero in all rows")
     return weights, total
 
 
-def _sum_weights(weights, function=None):
+def _sum_weights(weights, exponent=0):
+    # Divided by 2**exponent.
     # In chunks whatever the type and layout, of which no bit of the sum may depend. The
     # kernel keeps others from resizing a chunk, but not the array that it is a part of.
     guard = _kernels.loops.hold(weights)
     sums = []
     for start in range(0, len(weights), CHUNK):
         chunk = weights[start : start + CHUNK]
-        chunk = np.require(function(chunk) if function else chunk, np.float64, "CA")
+        chunk = np.require(chunk, np.float64, "CA")
+        if exponent:
+            chunk = np.ldexp(chunk, -exponent)
         sums.append(_kernels.loops.sum_weights(chunk))
     del guard
     try:
         return math.fsum(sums)
-    except OverflowError:
-        return math.inf
+    except (OverflowError, ValueError):  # the second of infinities of both signs
+        return math.nan
 
 
 def read_targets(y_true, scores, weights, weight_sum, classes=None):
@@ -275,8 +286,10 @@ def read_targets_alone(y_true, sample_weight, classes, options):
     y_name = options.y_name
     if classes is not None:
         classes = class_list(classes)
+    tolerance = 0.0
     if options.soft:
-        y = read_soft(y_true, y_name).y
+        targets = read_soft(y_true, y_name)
+        y, tolerance = targets.y, targets.tolerance
         n_classes = 2 if y.ndim == 1 else y.shape[1]
         if classes is not None and len(classes) != n_classes:
             raise ValueError(
@@ -307,7 +320,8 @@ def read_targets_alone(y_true, sample_weight, classes, options):
         if weights is not None:  # a copy: nobody else may change what is validated
             sample_weight = weights.astype(np.float64)
     weights, total = read_weights(sample_weight, len(whole))
-    targets = Targets(StoredCodes(whole), classes or (), n_classes, weights, total)
+    codes = StoredCodes(whole, tolerance)
+    targets = Targets(codes, classes or (), n_classes, weights, total)
     if options.soft:
         logits = options._replace(from_logits=True)
         sum_losses(targets, np.zeros(whole.shape), logits, check_only=True)
@@ -324,7 +338,17 @@ def read_soft(y_true, name="y_true"):
         )
     if y.size == 0:
         raise ValueError(f"{name} holds no targets")
-    return DirectCodes(y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y, np.float64)
+    tolerance = max(
+        target_tolerance(y.dtype), target_tolerance(getattr(y_true, "dtype", None))
+    )
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    return DirectCodes(y, np.float64, tolerance)
+
+
+def target_tolerance(dtype):
+    """How far the sum of a row of targets may be from 1, of any library's dtype."""
+    name = getattr(dtype, "name", None) or str(dtype).rpartition(".")[2]
+    return max(1e-6, math.sqrt(_EPSILONS.get(name.lower(), 0.0)))
 
 
 def read_labels(y_true, name="y_true"):
@@ -382,25 +406,25 @@ def _label(y, i):
 def sum_losses(
     targets, p, options, *, check_seen=False, warn=True, rows=None, **outputs
 ):
-    """A `LossState` of valid rows, or the error that says what is wrong.
+    """`Sums` over valid rows, or the error that says what is wrong.
 
     With `check_seen`, labels taken as codes have to be all of them, since a few of
     others (1 and 2, and here only 1) may look like codes. With `warn`, rows of
     probabilities whose sum is not one are a warning.
     """
-    state = add(targets.codes, p, targets.weights, options, rows, **outputs)
-    status = state.status & INVALID
+    sums = add(targets.codes, p, targets.weights, options, rows, **outputs)
+    status = sums.status & INVALID
     if not status:
         complete = (
             targets.classes is not None
             or options.soft
             or not check_seen
-            or state.n_classes_seen == targets.n_classes
+            or sums.n_classes_seen == targets.n_classes
         )
         if complete:
-            if warn and state.bad_sum_from >= 0:
-                warn_of_sums(p, options, state.bad_sum_from)
-            return state
+            if warn and sums.bad_sum_from >= 0:
+                warn_of_sums(p, options, sums.bad_sum_from)
+            return sums
     if status in (0, _BAD_LABEL) and targets.classes is None and not options.soft:
         # The labels are no codes. Once more, with codes.
         y, limit = targets.codes.y, targets.n_classes
@@ -431,11 +455,14 @@ def _explain(status, targets, p, options):
         if at is not None:
             raise ValueError(f"{y_name} must be in [0, 1], got {t[at]} in {place(at)}")
         if t.ndim == 2:
-            at = find(lambda t: ~(np.abs(_running(t) - 1) <= _TARGET_TOLERANCE), t)
+            tolerance = targets.codes.tolerance
+            at = find(lambda t: ~(np.abs(_running(t) - 1) <= tolerance), t)
             if at is not None:
                 total = _running(t[at])
                 raise ValueError(
-                    f"the targets {y_name} of {place(at)} sum to {total}, not to 1"
+                    f"the targets {y_name} of {place(at)} sum to {total}, not to 1 "
+                    f"within {tolerance:.2g}; to make them, "
+                    f"{y_name} / {y_name}.sum(axis=1, keepdims=True)"
                 )
     raise_changed()
 
@@ -489,10 +516,19 @@ def derivatives(targets, scores, *, normalize, order, hessian, out, check_seen=F
     factor = HESSIANS[hessian](targets.n_classes) if p.ndim == 2 else 1.0
     scaling = {"hessian_factor": factor}
     if normalize:
-        # Where 1 / weight_sum would overflow; powers of 2 change no bit of the mean.
-        power = 2.0**600 if targets.weight_sum < 1e-290 else 1.0
-        scaling["weight_factor"] = power
-        scaling["scale"] = 1.0 / (targets.weight_sum * power)
+        # Where 1 / weight_sum would overflow, or be no normal number; powers of 2
+        # change no bit of the mean.
+        total, exponent = abs(targets.weight_sum), 0
+        if total < 1e-290:
+            exponent = -_BIG
+        elif total > 2.0**1020:
+            exponent = _BIG
+        if exponent:
+            total = _sum_weights(targets.weights, exponent)
+            scaling["weight_factor"] = 2.0**-exponent
+        else:
+            total = targets.weight_sum
+        scaling["scale"] = 1.0 / total
     if out is None:
         dtype = np.float32 if p.dtype.type is np.float32 else np.float64
         outs = [np.empty(shape, dtype) for _ in names]
@@ -505,7 +541,7 @@ def derivatives(targets, scores, *, normalize, order, hessian, out, check_seen=F
         sum_losses(targets, p, options, check_seen=check_seen, check_only=True)
         check_seen = False
     outputs = {name: o.reshape(p.shape) for name, o in zip(names, outs, strict=True)}
-    state = sum_losses(
+    sums = sum_losses(
         targets,
         p,
         options,
@@ -514,14 +550,7 @@ def derivatives(targets, scores, *, normalize, order, hessian, out, check_seen=F
         **outputs,
         **scaling,
     )
-    return (mean_of(state) if normalize else state.loss), *outs
-
-
-def mean_of(state):
-    """The mean of validated rows, whose weights did not sum to zero then."""
-    if not state.weight:
-        raise_changed()
-    return state.loss / state.weight
+    return sums.mean if normalize else float(sums.loss), *outs
 
 
 def _checked_outs(out, order, shape):
@@ -538,10 +567,10 @@ def _checked_outs(out, order, shape):
     return outs
 
 
-def new_template(p_ndim, n_classes, options):
+def new_template(p_ndim, targets, options):
     """A `LossState` for `loops.mean_like`: what `LogLoss` of short arrays goes by."""
-    like = np.empty(0) if p_ndim == 1 else np.empty((0, n_classes))
-    return new_state(like, options)
+    like = np.empty(0) if p_ndim == 1 else np.empty((0, targets.n_classes))
+    return new_state(like, options, targets.codes.tolerance)
 
 
 def _length(y):

@@ -61,8 +61,9 @@ def _widened(values):
 class DirectCodes:
     """Numbers that are taken to be codes, or targets; the kernel checks that."""
 
-    def __init__(self, y, dtype=None):
+    def __init__(self, y, dtype=None, tolerance=0.0):
         self.y = self.whole = y
+        self.tolerance = tolerance  # of the sum of a row of targets
         # Kernels read uint8 (and bool), int64 and float64.
         if dtype is None and y.dtype.kind != "f":
             is_byte = y.dtype.itemsize == 1 and y.dtype.kind in "bu"
@@ -80,6 +81,7 @@ class NumericCodes:
     """Numeric labels, looked up twice so that no array of codes is needed."""
 
     whole = None  # there is no such array
+    tolerance = 0.0
 
     def __init__(self, y, table, code_of_number):
         self.y = y
@@ -103,8 +105,9 @@ class StoredCodes:
 
     y = None
 
-    def __init__(self, codes):
+    def __init__(self, codes, tolerance=0.0):
         self.whole = codes
+        self.tolerance = tolerance
 
     def __len__(self):
         return len(self.whole)

@@ -174,7 +174,7 @@ def _evaluate_by_class(
                 f"y_true holds {label!r}, but the classes of the estimator are "
                 f"{shortened(classes)}"
             )
-    if found is not None and found.weight != 0:
+    if found is not None and found.weight.value != 0:
         if found.bad_sum_from >= 0:
             ask_about_sums(found)
         return found
@@ -214,7 +214,7 @@ def _log_loss_by_class(
     )
     if isinstance(found, float):
         return found
-    return found.loss / found.weight if normalize else found.loss
+    return found.mean if normalize else float(found.loss)
 
 
 def _d2_log_loss_score_by_class(y_true, y_proba, *, classes, sample_weight=None):
@@ -233,7 +233,7 @@ def _d2_log_loss_score_by_class(y_true, y_proba, *, classes, sample_weight=None)
         if encoded is None:
             raise RuntimeError("y_true was changed by another thread during the call")
         codes, n_classes = encoded.codes, len(encoded.classes)
-    return 1.0 - found.loss / null_loss(codes, n_classes, found.weights)
+    return 1.0 - found.loss.over(null_loss(codes, n_classes, found.weights))
 
 
 _BY_CLASS = {

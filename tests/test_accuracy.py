@@ -16,7 +16,15 @@ import pytest
 from arrays import CONFIDENCES, confident_case, random_case, random_codes
 from compare import ulps
 
-from fastlogloss import _reference, d2_log_loss_score, log_loss, sample_log_loss
+from fastlogloss import (
+    LogLoss,
+    _reference,
+    d2_log_loss_score,
+    log_loss,
+    log_loss_gradient,
+    log_loss_gradient_hessian,
+    sample_log_loss,
+)
 
 pytestmark = pytest.mark.usefixtures("fast_path_only")
 
@@ -249,6 +257,224 @@ class TestRows:
         """36.04, 15.94 and 6.93."""
         cap = log_loss([0, 1], np.array([1, 0], dtype))
         assert cap == pytest.approx(-math.log(np.finfo(dtype).eps), rel=EPS)
+
+
+def few_values(n, k, spread, seed=0):
+    """(n, k) numbers, of which 30 are different."""
+    rng = np.random.default_rng([seed, n, k])
+    values = rng.normal(size=30) * spread
+    return values[rng.integers(30, size=(n, k))]
+
+
+def exact_sum(function, *arrays):
+    """Of a function of numbers that are often the same."""
+    pairs = np.empty(len(arrays[0]), complex)
+    pairs.real, pairs.imag = arrays[0], arrays[-1]
+    values, counts = np.unique(pairs, return_counts=True)
+    numbers = [values.real.tolist(), values.imag.tolist()][: len(arrays)]
+    terms = [function(*map(mpmath.mpf, v)) for v in zip(*numbers, strict=True)]
+    return mpmath.fdot(terms, counts.tolist())
+
+
+@pytest.mark.parametrize("n_classes", [20, 32, 33, 64, 1000, 100_000])
+class TestManyClasses:
+    """Bounds that do not grow with the number of classes."""
+
+    ROW = 1e-15  # docstring of sample_log_loss
+    DERIVATIVE = 1e-14  # docstring of log_loss_gradient
+
+    @staticmethod
+    def case(n_classes, spread):
+        """Logits, labels (one of them the likeliest), and log(sum(exp(z)))."""
+        n = 2
+        z = few_values(n, n_classes, spread)
+        codes = np.array([z[0].argmax(), n_classes // 2])
+        norms = [mpmath.log(exact_sum(mpmath.exp, row)) for row in z]
+        return z, codes, {"labels": range(n_classes), "from_logits": True}, norms
+
+    def assert_rows(self, y, scores, exact, **keywords):
+        rows = sample_log_loss(y, scores, **keywords)
+        for row, value in zip(rows.tolist(), exact, strict=True):
+            assert_close(row, value, self.ROW)
+        mean = mpmath.fsum(exact) / len(exact)
+        assert_close(log_loss(y, scores, **keywords), mean)
+
+    @pytest.mark.parametrize("spread", [0.0, 0.3, 30.0])
+    def test_labels(self, n_classes, spread):
+        z, codes, keywords, norms = self.case(n_classes, spread)
+        exact = [norms[i] - mpmath.mpf(z[i, c]) for i, c in enumerate(codes)]
+        self.assert_rows(codes, z, exact, **keywords)
+
+    @pytest.mark.parametrize("smoothing", [0.1, 0.3, 0.9])
+    @pytest.mark.parametrize("spread", [0.03, 3.0])
+    def test_smoothing(self, n_classes, spread, smoothing):
+        z, codes, keywords, norms = self.case(n_classes, spread)
+        s = mpmath.mpf(smoothing)
+        exact = [
+            (1 - s) * (norms[i] - mpmath.mpf(z[i, c]))
+            + s * exact_sum(lambda v, i=i: norms[i] - v, z[i]) / n_classes
+            for i, c in enumerate(codes)
+        ]
+        self.assert_rows(codes, z, exact, label_smoothing=smoothing, **keywords)
+
+    @pytest.mark.parametrize("from_logits", [True, False])
+    def test_targets(self, n_classes, from_logits):
+        z, _, _, norms = self.case(n_classes, 1.0)
+        t = np.exp(few_values(2, n_classes, 1.0, seed=1))
+        t /= t.sum(axis=1, keepdims=True)
+        if from_logits:
+            exact = [
+                exact_sum(lambda u, v, i=i: u * (norms[i] - v), t[i], z[i])
+                for i in range(2)
+            ]
+        else:
+            z = np.exp(z)
+            z /= z.sum(axis=1, keepdims=True)
+            exact = [
+                exact_sum(lambda u, v: -u * mpmath.log(v), t[i], z[i]) for i in range(2)
+            ]
+        keywords = {"from_logits": from_logits, "soft_targets": True}
+        self.assert_rows(t, z, exact, **keywords)
+
+    @pytest.mark.parametrize("smoothing", [0.0, 0.3])
+    @pytest.mark.parametrize("spread", [0.0, 3.0])
+    def test_derivatives(self, n_classes, spread, smoothing):
+        z, codes, keywords, norms = self.case(n_classes, spread)
+        _, gradient, hessian = log_loss_gradient_hessian(
+            codes, z, normalize=False, label_smoothing=smoothing, **keywords
+        )
+        for i, code in enumerate(codes.tolist()):
+            _, columns = np.unique(z[i], return_index=True)
+            for j in {*columns.tolist(), code}:
+                p = mpmath.exp(mpmath.mpf(z[i, j]) - norms[i])
+                target = mpmath.mpf(smoothing) / n_classes
+                if j == code:
+                    target += 1 - mpmath.mpf(smoothing)
+                tolerance = self.DERIVATIVE * max(p, target)
+                if j == code and not smoothing:
+                    tolerance = self.DERIVATIVE * (1 - p)
+                assert abs(mpmath.mpf(gradient[i, j]) - (p - target)) <= tolerance
+                assert_close(hessian[i, j], p * (1 - p), self.DERIVATIVE)
+
+
+# Weights at and between both ends of the range of floats.
+WEIGHTS = {
+    "largest": lambda rng, n: rng.uniform(1, 1.79, n) * 1e308,
+    "large": lambda rng, n: 10.0 ** rng.uniform(300, 308, n),
+    "small": lambda rng, n: 10.0 ** rng.uniform(-307, -300, n),
+    "smallest": lambda rng, n: np.full(n, 2.0**-1022),
+    "both ends": lambda rng, n: np.where(rng.random(n) < 0.5, 1.7e308, 3e-308),
+    "all": lambda rng, n: 10.0 ** rng.uniform(-307, 308, n),
+    "some zero": lambda rng, n: np.where(rng.random(n) < 0.5, 0.0, 1.7e308),
+    "signed": lambda rng, n: rng.normal(size=n),
+    "signed and large": lambda rng, n: rng.uniform(-1, 1.79, n) * 1e308,
+    "signed, all": lambda rng, n: (
+        10.0 ** rng.uniform(-307, 308, n) * rng.choice([1, 1, -1], n)
+    ),
+}
+SCORES = {
+    "usual": lambda rng, size: rng.normal(size=size),
+    "large": lambda rng, size: rng.uniform(-1, 1, size) * 8e307,
+    "confident": lambda rng, size: rng.uniform(-350, 350, size),
+    "all": lambda rng, size: (
+        rng.choice([-1, 1], size) * 10.0 ** rng.uniform(-300, 307, size)
+    ),
+}
+LEAST, GREATEST = mpmath.mpf(2) ** -1022, mpmath.mpf(2) ** 1023
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+class TestRange:
+    """Sums beyond the range of floats, on the way to what is in it."""
+
+    @pytest.fixture(autouse=True)
+    def exponents(self):
+        with mpmath.workprec(800):
+            yield
+
+    @staticmethod
+    def check(found, exact, terms, rtol=RTOL):
+        if LEAST <= abs(exact) <= GREATEST:
+            assert abs(mpmath.mpf(found) - exact) <= rtol * terms, (found, exact)
+
+    def check_all(self, y, scores, w, exact, keywords):
+        factors = [mpmath.mpf(v) for v in w.tolist()]
+        total, loss = mpmath.fsum(factors), mpmath.fdot(factors, exact)
+        terms = mpmath.fdot(map(abs, factors), exact)
+        keywords = {"sample_weight": w, **keywords}
+        labels = keywords.pop("labels")
+        prepared = LogLoss(y, classes=labels, **keywords)
+        means = [
+            log_loss(y, scores, labels=labels, **keywords),
+            prepared(scores),
+            *prepared.many(np.stack([scores, scores])),
+        ]
+        assert means == means[:1] * 4
+        self.check(means[0], loss / total, terms / abs(total))
+        keywords["labels"] = labels
+        mean, *_ = log_loss_gradient(y, scores, **keywords)
+        self.check(mean, loss / total, terms / abs(total))
+        found = log_loss(y, scores, normalize=False, **keywords)
+        self.check(found, loss, terms)
+        return total, factors
+
+    @pytest.mark.parametrize("scores", SCORES)
+    @pytest.mark.parametrize("n_classes", [2, 3])
+    @pytest.mark.parametrize("n", [1, 7, 300])
+    def test_logits(self, n, n_classes, scores, weights, rng):
+        z = SCORES[scores](rng, (n, n_classes))
+        codes = np.where(rng.random(n) < 0.7, z.argmax(1), 0)
+        w = WEIGHTS[weights](rng, n)
+        if not w.any():
+            w[0] = 1.0
+        exact, slopes = zip(*map(softmax_row, codes.tolist(), z.tolist()), strict=True)
+        keywords = {"labels": range(n_classes), "from_logits": True}
+        total, factors = self.check_all(codes, z, w, exact, keywords)
+        if n > 7:
+            return
+        for normalize, scale in ((True, total), (False, 1)):
+            _, gradient = log_loss_gradient(
+                codes, z, sample_weight=w, normalize=normalize, **keywords
+            )
+            for i, v in enumerate(factors):
+                for g, slope in zip(gradient[i].tolist(), slopes[i], strict=True):
+                    if abs(slope) >= LEAST:
+                        slope *= v / scale
+                        self.check(g, slope, abs(slope), TestManyClasses.DERIVATIVE)
+
+    @pytest.mark.parametrize("eps", [0.0, "auto"])
+    @pytest.mark.parametrize("dtype", ["f8", "f4"])
+    def test_probabilities(self, weights, eps, dtype, rng):
+        n = 40
+        y, p = rng.integers(2, size=n), rng.uniform(0.01, 0.99, n).astype(dtype)
+        p[:2], y[:2] = [0, 1], [0, 1]  # certain
+        w = WEIGHTS[weights](rng, n)
+        low = float(np.finfo(dtype).eps) if eps == "auto" else eps
+        exact = exact_losses(_reference.true_class_probabilities(y, p, low))
+        self.check_all(y, p, w, exact, {"labels": [0, 1], "eps": eps})
+        factors = [mpmath.mpf(v) for v in w.tolist()]
+        share = mpmath.fdot(factors, y.tolist()) / mpmath.fsum(factors)
+        if eps == "auto" and 0.01 < share < 0.99:  # of a rare class it is rounded
+            null = mpmath.fdot(
+                factors, [-mpmath.log(share if c else 1 - share) for c in y]
+            )
+            ratio = mpmath.fdot(factors, exact) / null
+            terms = mpmath.fdot(map(abs, factors), exact) / null
+            found = d2_log_loss_score(y, p, sample_weight=w)
+            assert abs(mpmath.mpf(found) - (1 - ratio)) <= 1e-13 * abs(terms)
+
+
+def softmax_row(code, z):
+    """Loss of a row of logits, and its derivatives."""
+    z = [mpmath.mpf(v) for v in z]
+    top = z.index(max(z))
+    e = [mpmath.exp(v - z[top]) if v - z[top] > -1e4 else mpmath.mpf(0) for v in z]
+    rest = mpmath.fsum(v for j, v in enumerate(e) if j != top)
+    slopes = [
+        (v if j != code else v - mpmath.fsum(e)) / mpmath.fsum(e)
+        for j, v in enumerate(e)
+    ]
+    return mpmath.log1p(rest) + (z[top] - z[code]), slopes
 
 
 class TestD2:

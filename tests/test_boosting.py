@@ -237,7 +237,10 @@ class TestInitialScore:
             (([0, 1],), {"classes": [0, 1, 1]}, "classes.*different"),
             (([0, 1], [1.0]), {}, "^sample_weight.* 2 real"),
             (([0, 1], [0.0, 0.0]), {}, "^sample_weight sums to zero"),
-            (([0, 1], [1.0, -1.0]), {}, "^sample_weight.*negative.*row 1"),
+            (([0, 1], [1.0, -1.0]), {}, "^sample_weight sums to zero"),
+            (([0, 1], [-1.0, 2.0]), {}, "^sample_weight.*class 0 of y a share of -1.0"),
+            ((["a", "b"], [3.0, -1.0]), {}, "^sample_weight.*class 'b' of y.* -0.5"),
+            (([0, 1], [1e308, -1e307]), {}, "^sample_weight.*class 1 of y.* -0.1"),
             (([0, 1], [1.0, np.inf]), {}, "^sample_weight.*finite.*row 1"),
         ],
     )

@@ -484,7 +484,7 @@ BAD = {
         "y_true.*row 1",
     ),
     "no targets": (([],), {"soft_targets": True}, "y_true"),
-    "weight": (([0, 1],), {"sample_weight": [1, -1]}, "sample_weight.*-1.* row 1"),
+    "weight": (([0, 1],), {"sample_weight": [1, -1]}, "sample_weight.*zero"),
     "NaN weight": (([0, 1],), {"sample_weight": [np.nan, 1]}, "sample_weight.* row 0"),
     "infinite": (([0, 1],), {"sample_weight": [1, np.inf]}, "sample_weight.* row 1"),
     "no weight": (([0, 1],), {"sample_weight": [0, 0]}, "sample_weight.*zero"),

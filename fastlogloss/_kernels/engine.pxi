@@ -284,6 +284,8 @@ cdef void start_task(
     task.tolerance = tolerance
     task.use_product = low >= MIN_FACTOR
     task.target_slope = 1.0
+    task.target_tolerance = 1e-6
+    task.row_scale = 1.0
     task.group = group_rows(n_columns)
     task.ahead = FLL_AHEAD
     task.general = False
@@ -307,6 +309,22 @@ cdef double loss_of(const Partial* total, const Task* task) noexcept nogil:
     if not task.from_logits:
         log_q = -log_q
     return (total.loss + log_q) + total.loss_tail
+
+
+cdef inline bint in_range(
+    double loss, double weight, Py_ssize_t n, const Task* task, bint weighted
+) noexcept nogil:
+    # Whether nothing was lost beyond the range of doubles, nor weights that nearly
+    # cancel. Below MIN_SUM a row, terms that are no normal numbers could be more than
+    # 2^-55 off their sum.
+    if not (weighted or task.from_logits):
+        return True
+    return (
+        isfinite(weight)
+        and weight != 0
+        and isfinite(loss)
+        and absolute(loss) >= n * MIN_SUM
+    )
 
 
 cdef Py_ssize_t count_seen(
@@ -448,6 +466,8 @@ cdef class LossState:
         Instead of labels there are targets: (n,), or (n, n_columns).
     smoothing : float
         Share of the label that is spread over all classes.
+    target_tolerance : float
+        Rows of targets whose sum is further than this from 1 set ``BAD_TARGET``.
     """
 
     cdef Task task
@@ -467,6 +487,7 @@ cdef class LossState:
         bint from_logits=False,
         bint soft=False,
         double smoothing=0.0,
+        double target_tolerance=1e-6,
     ):
         if n_columns < 1:
             raise ValueError(f"n_columns must be at least 1, got {n_columns}")
@@ -475,6 +496,7 @@ cdef class LossState:
         self.task.soft = soft
         self.task.target_slope = 1.0 - smoothing
         self.task.target_offset = smoothing / max(n_columns, 2)
+        self.task.target_tolerance = target_tolerance
         self.task.use_product |= from_logits
 
     cdef int start(
@@ -512,13 +534,15 @@ cdef class LossState:
         double scale=1.0,
         double hessian_factor=1.0,
         bint check_only=False,
+        double row_scale=1.0,
     ):
         """Add rows; return False, having done nothing, for arrays it cannot read.
 
         It reads C-contiguous, aligned, native arrays of equal length: ``y`` float64,
         int64, uint8 or bool codes (targets: float64); ``p`` float64 or float32; ``w``
         float64. With ``rows`` (float64) the rows' losses are written there and not
-        summed. ``gradient`` and ``hessian`` (float64 or float32, shaped like ``p``)
+        summed; from logits times ``row_scale``, so that they may be doubles where they
+        were none. ``gradient`` and ``hessian`` (float64 or float32, shaped like ``p``)
         receive derivatives, times ``scale``. With ``check_only`` all is validated but,
         except for soft targets of probabilities, nothing computed.
         """
@@ -545,6 +569,7 @@ cdef class LossState:
         self.task.scale = scale
         self.task.hessian_factor = hessian_factor
         self.task.check_only = check_only
+        self.task.row_scale = row_scale
         if w is not None or rows is not None:
             self.task.ahead = FLL_AHEAD_OF_LOGS
         elif gradient is not None:
@@ -647,6 +672,15 @@ cdef class LossState:
         return <double>self.n_rows
 
     @property
+    def in_range(self):
+        """Whether the sums lost nothing beyond the range of doubles."""
+        cdef double loss = loss_of(&self.total, &self.task)
+        cdef double weight = self.total.weight + self.total.weight_tail
+        if not self.weighted:
+            weight = self.n_rows
+        return in_range(loss, weight, self.n_rows, &self.task, self.weighted)
+
+    @property
     def n_classes_seen(self):
         """Number of different labels among the rows."""
         return count_seen(
@@ -655,17 +689,16 @@ cdef class LossState:
 
 
 def sum_weights(cnp.ndarray w not None):
-    """Sum of plain float64 weights; NaN if some weight is negative (or -0.0) or NaN."""
+    """Sum of plain float64 weights; not finite if one of them, or a part of it, is."""
     cdef double total = 0, tail = 0
     cdef const double* first = <const double*>cnp.PyArray_DATA(w)
-    cdef uint64_t signs
     if not (_is_plain(w, 1) and cnp.PyArray_TYPE(w) == cnp.NPY_DOUBLE):
         raise TypeError("weights must be a plain array of float64")
     guard = hold(w)
     with nogil:
-        signs = add_weights(first, cnp.PyArray_DIM(w, 0), &total, &tail)
+        add_weights(first, cnp.PyArray_DIM(w, 0), &total, &tail)
     del guard
-    return NAN if signs >> 63 else total + tail
+    return total + tail
 
 
 def worst_row(cnp.ndarray p not None):
@@ -711,8 +744,8 @@ def mean_loss(y, p, double low, double tolerance):
 def mean_like(LossState like, y, p, w):
     """Mean loss of a few rows by the parameters of another state, the short way.
 
-    None, with nothing else done, unless the arrays are plain and short, and nothing
-    is wrong with them or the probabilities float64 or logits.
+    None, with nothing else done, unless the arrays are plain and short, nothing is
+    wrong with them or the probabilities float64 or logits, and sums are in range.
     """
     if type(y) is not cnp.ndarray or type(p) is not cnp.ndarray:
         return None
@@ -731,6 +764,7 @@ cdef object _short_mean(
     cdef Partial part
     cdef uint8_t seen[MAX_SHORT]
     cdef double* scratch = NULL
+    cdef double loss, weight
     cdef Py_ssize_t k = task.n_columns
     if k > MAX_SHORT or cnp.PyArray_TYPE(p) != cnp.NPY_DOUBLE:
         return None
@@ -747,9 +781,11 @@ cdef object _short_mean(
         return None
     if all_classes and count_seen(&part, task, span.n, seen, 1) != max(k, 2):
         return None
-    return loss_of(&part, task) / (
-        span.n if w is None else part.weight + part.weight_tail
-    )
+    loss = loss_of(&part, task)
+    weight = span.n if w is None else part.weight + part.weight_tail
+    if not in_range(loss, weight, span.n, task, w is not None):
+        return None
+    return loss / weight
 
 
 def many_like(
@@ -766,7 +802,7 @@ def many_like(
     ``scores`` are those of `LossState.add` with the models as first axis. ``losses``
     (float64) and ``statuses`` (int64) receive one number for each; but for
     ``BAD_ROW_SUM``, the status of one may be that of a neighbour. False, with nothing
-    of use done, where an array is not plain.
+    of use done, where an array is not plain or a sum is beyond the range of doubles.
     """
     cdef Many many
     cdef Py_ssize_t n_models, first = 0, n, b, model
@@ -775,6 +811,8 @@ def many_like(
     cdef double* scratch = NULL
     cdef Partial* totals = NULL
     cdef Partial* parts
+    cdef double loss, weight
+    cdef bint good = True
     if k == 0:
         raise ValueError("a LossState without its parameters")
     many.task = like.task
@@ -816,19 +854,18 @@ def many_like(
             first += n
         for model in range(n_models):
             (<int64_t*>cnp.PyArray_DATA(statuses))[model] = totals[model].status
-            (<double*>cnp.PyArray_DATA(losses))[model] = loss_of(
-                totals + model, &many.task
-            ) / (
-                many.span.n
-                if w is None
-                else totals[model].weight + totals[model].weight_tail
-            )
+            loss = loss_of(totals + model, &many.task)
+            weight = many.span.n
+            if w is not None:
+                weight = totals[model].weight + totals[model].weight_tail
+            good &= in_range(loss, weight, many.span.n, &many.task, w is not None)
+            (<double*>cnp.PyArray_DATA(losses))[model] = loss / weight
     finally:
         free(seen)
         free(scratch)
         free(totals)
     del guard
-    return True
+    return good
 
 
 cdef struct Many:

@@ -44,7 +44,7 @@
 cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
-from libc.math cimport NAN, isinf
+from libc.math cimport isfinite, isinf
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memset
@@ -115,6 +115,8 @@ cdef enum:
     STRIP = 32
     SHARED = 4        # models that are scored together: rows of subtract_rows()
     WIDE = 32         # columns from which a row is summed by itself
+    PLAIN = 32        # columns that are added without compensation, or of losses
+    PLAIN_LOSSES = 16  # so many, if there are no more (design M)
     MAX_GROUP = 64    # rows of several columns that are worked on together,
     GROUP_VALUES = 4096  # in buffers of about this size
     SUMMED = 4        # rows that are summed together below that
@@ -146,7 +148,8 @@ cdef double MIN_FACTOR = 2.0 ** -56
 cdef double MAX_TOP = 2048.0  # design L; at least twice 746, where exp(-x) is 0
 cdef double MIN_EXP = 2.0 ** -1018  # times 2^-128 it is 0; see FLL_FLOOR
 cdef double MIN_SCALE = 2.0 ** -1000  # of what is multiplied by nearly 2^128
-cdef double TARGET_TOLERANCE = 1e-6  # of a row of targets around 1: float32 rows pass
+cdef double HUGE = 2.0 ** 1000  # logits so large may be further apart than a double
+cdef double MIN_SUM = 2.0 ** -1020  # of losses, for each row: see in_range()
 
 
 cdef struct Task:
@@ -161,6 +164,7 @@ cdef struct Task:
     bint general            # scores.pxi, else the short way for probabilities
     bint from_logits
     bint soft               # y are targets in [0, 1], a row of them per class
+    double target_tolerance  # of the sum of a row of targets around 1
     double target_slope     # target = slope * label + offset
     double target_offset
     double flat_low         # derivatives of p are 0 up to here, and from there on
@@ -172,6 +176,7 @@ cdef struct Task:
     Py_ssize_t group
     bint check_only         # validate, compute nothing
     Py_ssize_t ahead        # bytes from the rows that are loaded to those fetched
+    double row_scale        # of the losses of rows, a power of 2 (design N)
 
 
 cdef struct Output:

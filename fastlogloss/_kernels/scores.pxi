@@ -21,6 +21,13 @@
 #    operations. Only where the maximum is beyond MAX_TOP are logits subtracted: those
 #    near enough to count are then within a factor of 2, and their difference exact
 #    (Sterbenz).
+# M. Sums over the columns of a row are plain for a few of them, and compensated from
+#    these few to the next: their error does not grow with the number of classes. Few
+#    are 32 exponentials. Of losses, which may all be equal and then round alike, 32
+#    would be up to 1.5e-15 off: from 17 classes on they are 32 in four lanes.
+# N. Sums beyond the range of doubles, or so small that terms were no normal numbers,
+#    are made again, from the losses of rows and slowly: in_range() tells. Rejected:
+#    weights and losses scaled by powers of 2 here, for no scale fits all of a call.
 
 cdef inline uint64_t bad_target(label_t y, bint soft) noexcept nogil:
     # Not 0 where y is no label (or no target), -0.0 included: looked at again.
@@ -258,7 +265,7 @@ cdef inline int rows_of_targets(
                 bad |= not 0 <= y[i * k + j] <= 1
                 t[i * k + j] = y[i * k + j] * task.target_slope + task.target_offset
                 total += y[i * k + j]
-            bad |= not absolute(total - 1.0) <= TARGET_TOLERANCE
+            bad |= not absolute(total - 1.0) <= task.target_tolerance
         return _BAD_TARGET if bad else 0
     if not class_codes(y, m, k, code):
         return _BAD_LABEL
@@ -315,6 +322,49 @@ cdef inline void from_columns(
             x[i * k + j] = <proba_t>(columns[j * g + i] * factor[i])
 
 
+cdef struct Exponents:
+    # Of a group of rows, each with `most` as its largest exponential.
+    double least[MAX_GROUP]
+    double shift[MAX_GROUP]
+    double most[MAX_GROUP]
+    double rest[MAX_GROUP]
+    double ones[MAX_GROUP]
+
+
+cdef void add_exponentials(
+    double* e,              # IN  (k, g) logits from column PLAIN on, OUT exponentials
+    Py_ssize_t k,
+    Py_ssize_t g,
+    Exponents* rows,        # IN/OUT
+    const char* z,          # memory to fetch on the way, as in softmax_group()
+    const Outputs* out,
+    Py_ssize_t first,
+    Py_ssize_t size,
+) noexcept nogil:
+    # The columns that are more than a few (design M). All arrays are local, here and
+    # there, so that the compiler knows that none overlaps with e.
+    cdef Exponents here = rows[0]
+    cdef double part[MAX_GROUP]
+    cdef double tail[MAX_GROUP]
+    cdef Py_ssize_t i, j, at
+    for i in range(g):
+        part[i] = 0.0
+        tail[i] = 0.0
+    for j in range(PLAIN, k):
+        at = first * k + (k + j) * g
+        fetch_ahead(z, (k + j) * g, g, size)
+        fetch_ahead(cached(&out.gradient), at, g, size_of(out.gradient.kind))
+        fetch_ahead(cached(&out.hessian), at, g, size_of(out.hessian.kind))
+        exp_column(
+            here.least, here.shift, here.most, g, MIN_EXP, e + j * g, part, here.ones
+        )
+        if j % PLAIN == PLAIN - 1 or j == k - 1:
+            add_parts(part, g, here.rest, tail)
+    for i in range(g):
+        rows.rest[i] = here.rest[i] + tail[i]
+        rows.ones[i] = here.ones[i]
+
+
 cdef inline uint64_t softmax_group(
     double* e,              # IN  (k, g) logits, OUT exponentials
     Py_ssize_t k,
@@ -334,6 +384,7 @@ cdef inline uint64_t softmax_group(
     cdef double shift[MAX_GROUP]
     cdef double shifted[MAX_GROUP]
     cdef double ones[MAX_GROUP]
+    cdef Exponents rows     # copies: what is handed to a function may overlap with e
     cdef double x
     cdef uint64_t bad = 0, far = 0
     cdef Py_ssize_t i, j, at
@@ -360,12 +411,23 @@ cdef inline uint64_t softmax_group(
         most[i] = times_power(x, shifted[i])
         rest[i] = 0.0
         ones[i] = -1.0
-    for j in range(k):
+    for j in range(min(k, <Py_ssize_t>PLAIN)):
         at = first * k + (k + j) * g  # beyond this group
         fetch_ahead(z, (k + j) * g, g, size)
         fetch_ahead(cached(&out.gradient), at, g, size_of(out.gradient.kind))
         fetch_ahead(cached(&out.hessian), at, g, size_of(out.hessian.kind))
         exp_column(least, shift, most, g, MIN_EXP, e + j * g, rest, ones)
+    if k > PLAIN:
+        for i in range(g):
+            rows.least[i] = least[i]
+            rows.shift[i] = shift[i]
+            rows.most[i] = most[i]
+            rows.rest[i] = rest[i]
+            rows.ones[i] = ones[i]
+        add_exponentials(e, k, g, &rows, z, out, first, size)
+        for i in range(g):
+            rest[i] = rows.rest[i]
+            ones[i] = rows.ones[i]
     for i in range(g):
         rest[i] += ones[i] * most[i]
         bad |= is_nan(rest[i])
@@ -397,6 +459,8 @@ cdef inline void softmax_derivatives(
     cdef double total[MAX_GROUP]
     cdef double inverse[MAX_GROUP]
     cdef double weight[MAX_GROUP]
+    cdef double part[MAX_GROUP]
+    cdef double tail[MAX_GROUP]
     cdef double x, target
     cdef uint64_t tiny = 0
     cdef Py_ssize_t i, j
@@ -405,13 +469,22 @@ cdef inline void softmax_derivatives(
         inverse[i] = 1.0 / total[i]
         factor[i] = inverse[i] * scale[i]
         weight[i] = 1.0
-        tiny |= to_bits(factor[i]) - to_bits(MIN_SCALE)
+        tiny |= to_bits(absolute(factor[i])) - to_bits(MIN_SCALE)
     if t != NULL:
         for i in range(g):
             weight[i] = 0.0
-        for j in range(k):
+            part[i] = 0.0
+            tail[i] = 0.0
+        for j in range(min(k, <Py_ssize_t>PLAIN)):
             for i in range(g):
                 weight[i] += t[j * g + i]
+        for j in range(PLAIN, k):
+            for i in range(g):
+                part[i] += t[j * g + i]
+            if j % PLAIN == PLAIN - 1 or j == k - 1:
+                add_parts(part, g, weight, tail)
+        for i in range(g if k > PLAIN else 0):
+            weight[i] += tail[i]
     if hessian != NULL:
         for j in range(k):
             for i in range(g):
@@ -437,7 +510,7 @@ cdef inline void softmax_derivatives(
     if tiny >> 63:
         # A factor that is not normal, or will not be: shift it by 2^128.
         for i in range(g):
-            if factor[i] < MIN_SCALE:
+            if absolute(factor[i]) < MIN_SCALE:
                 factor[i] = (inverse[i] * 2.0**128) * scale[i]
                 if t == NULL and i < m:
                     at_code[i] *= 2.0**-128
@@ -476,6 +549,59 @@ cdef inline void store_columns(
         stream(buffer, m * k, wide)
 
 
+cdef inline double share_of(double t, double top, double z) noexcept nogil:
+    # A target of zero silences an impossible event.
+    return t * distance(top, z) if t != 0 else 0.0
+
+
+cdef double targets_loss(
+    const double* t,        # IN  (k,) targets
+    const proba_t* z,       # IN  (k,) logits
+    Py_ssize_t k,
+    double top,             # the largest of them
+    double log_rest,        # log(1 + excess)
+    double row_scale,
+) noexcept nogil:
+    # All but one log_rest, times row_scale. Distances twice as long as the longest
+    # double are halved.
+    cdef double half = 0.5 if top > HUGE else 1.0
+    cdef double scale = row_scale * half
+    cdef double loss = 0, loss_tail = 0, total = 0, total_tail = 0
+    cdef double a, b, c, d, p, q, r, s
+    cdef Py_ssize_t j, last
+    top *= scale
+    # The targets' sum is 1 within a tolerance; the loss knows it exactly.
+    if k <= PLAIN_LOSSES:
+        for j in range(k):
+            if t[j] != 0:
+                loss += t[j] * distance(top, z[j] * scale)
+                total += t[j]
+        return (loss + (total - 1.0) * log_rest * scale) / half
+    j = 0
+    while j < k:
+        last = min(j + PLAIN, k)
+        a = b = c = d = 0
+        p = q = r = s = 0
+        while j + 4 <= last:
+            a += share_of(t[j], top, z[j] * scale)
+            b += share_of(t[j + 1], top, z[j + 1] * scale)
+            c += share_of(t[j + 2], top, z[j + 2] * scale)
+            d += share_of(t[j + 3], top, z[j + 3] * scale)
+            p += t[j]
+            q += t[j + 1]
+            r += t[j + 2]
+            s += t[j + 3]
+            j += 4
+        while j < last:
+            a += share_of(t[j], top, z[j] * scale)
+            p += t[j]
+            j += 1
+        add_compensated(&loss, &loss_tail, (a + c) + (b + d))
+        add_compensated(&total, &total_tail, (p + r) + (q + s))
+    loss += ((total - 1.0) + total_tail) * log_rest * scale
+    return (loss + loss_tail) / half
+
+
 cdef inline int multiclass_logits(
     const label_t* y,       # IN  (n,) labels or (n, k) targets
     const proba_t* z,       # IN  (n, k)
@@ -504,7 +630,6 @@ cdef inline int multiclass_logits(
     cdef double* t = hessian + k * g
     cdef double* buffer = t + k * g
     cdef const proba_t* rows
-    cdef double total, loss
     cdef int status
     while start < n:
         m = g if n - start > g else n - start
@@ -528,18 +653,15 @@ cdef inline int multiclass_logits(
             excess[start + i] = rest[i] / most[i]
         if targets:
             for i in range(m):
-                loss = 0
-                total = 0
-                for j in range(k):
-                    if t[j * g + i] != 0:
-                        loss += t[j * g + i] * distance(top[i], rows[i * k + j])
-                        total += t[j * g + i]
-                # The targets' sum is 1 within a tolerance; the loss knows it exactly.
-                loss += (total - 1.0) * log_excess(excess[start + i])
-                linear[start + i] = loss
+                linear[start + i] = targets_loss(
+                    hessian + i * k, rows + i * k, k, top[i],
+                    log_excess(excess[start + i]), task.row_scale,
+                )
         else:
             for i in range(m):
-                linear[start + i] = distance(top[i], rows[i * k + code[i]])
+                linear[start + i] = distance(
+                    top[i] * task.row_scale, rows[i * k + code[i]] * task.row_scale
+                )
         if out.gradient.data != NULL:
             for i in range(g):
                 scale[i] = task.scale
@@ -584,6 +706,8 @@ cdef inline int multiclass_probas(
     cdef double* buffer = second + task.group * k
     cdef const proba_t* rows
     cdef double x, total, loss
+    cdef bint many = k > PLAIN_LOSSES, derive = out.gradient.data != NULL
+    cdef RowSum losses
     cdef int status, sums = 0
     while start < n:
         m = task.group if n - start > task.group else n - start
@@ -596,6 +720,8 @@ cdef inline int multiclass_probas(
         for i in range(m):
             total = 0
             loss = 0
+            if many:
+                memset(&losses, 0, sizeof(RowSum))
             for j in range(k):
                 x = rows[i * k + j]
                 if not 0 <= x <= 1:
@@ -605,14 +731,21 @@ cdef inline int multiclass_probas(
                 sums = _BAD_ROW_SUM
             for j in range(k):
                 x = t[i * k + j]
-                g[i * k + j] = 0
-                second[i * k + j] = 0
+                if derive:
+                    g[i * k + j] = 0
+                    second[i * k + j] = 0
                 if x != 0:
-                    loss += x * clipped_log(rows[i * k + j], task)
+                    if many:
+                        losses.part[j & 3] += x * clipped_log(rows[i * k + j], task)
+                    else:
+                        loss += x * clipped_log(rows[i * k + j], task)
+                if x != 0 and derive:
                     total = clipped_inverse(rows[i * k + j], task)
                     g[i * k + j] = -x * total
                     second[i * k + j] = x * total * total
-            linear[start + i] = 0.0 - loss
+                if many and (j % PLAIN == PLAIN - 1 or j == k - 1):
+                    add_lanes(&losses)
+            linear[start + i] = 0.0 - (losses.total + losses.tail if many else loss)
         if out.gradient.data != NULL:
             store_rows(
                 out, first + start, m, k, NULL if w == NULL else w + start, task, g,
@@ -775,6 +908,38 @@ cdef inline double scaled(double x, double scale) noexcept nogil:
     return choose(0 - <uint64_t>(scale == 0), 0.0, x * scale)
 
 
+cdef void add_scaled_excesses(
+    const proba_t* z,       # IN  (n, k) logits
+    Py_ssize_t n,
+    const Task* task,
+    const double* excess,   # IN  (n,)
+    double* linear,         # IN/OUT (n,): the loss
+) noexcept nogil:
+    # log(1 + excess) times row_scale, also where the excess is too small for a double.
+    cdef Py_ssize_t i, j, k = task.n_columns
+    cdef double scale = task.row_scale, top, half, small, tail
+    for i in range(n):
+        if k == 1:
+            linear[i] *= scale
+        if excess[i] >= MIN_SCALE:
+            linear[i] += scale * log_excess(excess[i])
+            continue
+        top = absolute(z[i * k])
+        if k > 1:
+            top = z[i * k]
+            for j in range(1, k):
+                top = larger(z[i * k + j], top)
+        small = 0
+        tail = 0
+        for j in range(k):
+            # Twice half of the distance to the top; of one logit, to a zero.
+            half = 0.5 * (top if k == 1 else distance(top, z[i * k + j]))
+            if half > 0:
+                half = exp_nonpositive(-half)
+                add_compensated(&small, &tail, half * scale * half)
+        linear[i] += small + tail
+
+
 cdef void score_block(
     const label_t* y,       # IN  (n,) labels or targets, or (n, n_columns) targets
     const proba_t* p,       # IN  (n, n_columns)
@@ -883,7 +1048,9 @@ cdef void score_block(
             for i in range(m):
                 linear[i] -= log_any(factor[i])
                 factor[i] = 1.0
-        if (out.rows != NULL or w != NULL) and task.from_logits:
+        if task.row_scale != 1 and task.from_logits:
+            add_scaled_excesses(p + first * k, m, task, factor, linear)
+        elif (out.rows != NULL or w != NULL) and task.from_logits:
             add_log_excesses(factor, linear)
         elif out.rows != NULL or w != NULL:
             log_array(factor, TILE, factor)

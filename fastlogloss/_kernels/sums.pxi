@@ -102,26 +102,50 @@ cdef inline void add_compensated(double* total, double* tail, double x) noexcept
     total[0] = s
 
 
-cdef inline uint64_t add_weights(
+cdef inline void add_parts(
+    double* part,           # IN  (g,), OUT 0
+    Py_ssize_t g,
+    double* total,          # IN/OUT (g,)
+    double* tail,           # IN/OUT (g,)
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef double s
+    for i in range(g):
+        s = total[i] + part[i]
+        tail[i] += sum_error(total[i], part[i], s)
+        total[i] = s
+        part[i] = 0.0
+
+
+cdef struct RowSum:
+    # Of the columns of a row, as design M has it.
+    double part[4]          # by turns
+    double total
+    double tail
+
+
+cdef inline void add_lanes(RowSum* row) noexcept nogil:
+    add_compensated(
+        &row.total, &row.tail, (row.part[0] + row.part[2]) + (row.part[1] + row.part[3])
+    )
+    memset(row.part, 0, 4 * sizeof(double))
+
+
+cdef inline void add_weights(
     const double* w,        # IN  (n,)
     Py_ssize_t n,
     double* total,          # IN/OUT
     double* tail,           # IN/OUT
 ) noexcept nogil:
-    # Returns bit 63 set if there is a weight whose sign is.
     cdef double x[HALF_TILE]
-    cdef uint64_t signs = 0
     cdef Py_ssize_t i, j
     for j in range(n // TILE):
         fetch_ahead(<const char*>w, j * TILE, TILE, sizeof(double))
         for i in range(HALF_TILE):
             x[i] = w[j * TILE + i] + w[j * TILE + HALF_TILE + i]
-            signs |= to_bits(w[j * TILE + i]) | to_bits(w[j * TILE + HALF_TILE + i])
         add_compensated(total, tail, tree_sum(x, HALF_TILE))
     for i in range(n // TILE * TILE, n):
-        signs |= to_bits(w[i])
         add_compensated(total, tail, w[i])
-    return signs
 
 
 cdef inline void add_log_excesses(

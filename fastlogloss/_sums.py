@@ -1,0 +1,81 @@
+"""Sums beyond the range of floats: what is left to do where a kernel's overflowed.
+
+A mean is a float wherever the losses are; the sums that it is made of need not be.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Sum(NamedTuple):
+    """The number ``value * 2**exponent``; the exponent is 0 unless it has to be."""
+
+    value: float
+    exponent: int = 0
+
+    def __float__(self):
+        try:
+            return math.ldexp(self.value, self.exponent)
+        except OverflowError:
+            return math.copysign(math.inf, self.value)
+
+    def __add__(self, other):
+        if self.exponent == other.exponent == 0:
+            plain = self.value + other.value
+            if math.isfinite(plain):
+                return Sum(plain)
+        (a, e), (b, f) = math.frexp(self.value), math.frexp(other.value)
+        return _add(np.array([a, b]), np.array([e + self.exponent, f + other.exponent]))
+
+    def times(self, x):
+        """The product with a float, a Sum."""
+        (a, e), (b, f) = math.frexp(self.value), math.frexp(x)
+        return _plain(a * b, e + f + self.exponent)
+
+    def over(self, other):
+        """The quotient, a float."""
+        if self.exponent == other.exponent == 0:
+            return self.value / other.value
+        (a, e), (b, f) = math.frexp(self.value), math.frexp(other.value)
+        exponent = e - f + self.exponent - other.exponent
+        return float(Sum(a / b, exponent))
+
+
+def sum_of_products(x, w=None, shift=0):
+    """Sum of ``x * 2**shift * w``, where a weight of zero silences even infinity.
+
+    Rounded once for each product and once at the end, whatever the magnitudes.
+
+    Returns
+    -------
+    Sum
+    """
+    x, exponent = np.frexp(x)
+    exponent = exponent + shift
+    if w is not None:
+        w, of_weight = np.frexp(w)
+        exponent = exponent + of_weight
+        with np.errstate(invalid="ignore"):
+            x = np.where(w == 0, 0.0, x * w)
+    return _add(x, exponent)
+
+
+def _add(x, exponent):
+    # x is in (-1, 1), or not finite.
+    top = int(exponent.max(where=x != 0, initial=-5000))
+    with np.errstate(under="ignore"):
+        scaled = np.ldexp(x, exponent - top)
+    try:
+        total = math.fsum(scaled)
+    except ValueError:  # infinities of both signs
+        total = math.nan
+    return _plain(total, top)
+
+
+def _plain(value, exponent):
+    found = Sum(value, exponent)
+    plain = float(found)
+    is_normal = math.isfinite(plain) and abs(plain) >= 2.0**-1022
+    return Sum(plain) if is_normal or value == 0 else found

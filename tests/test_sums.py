@@ -1,0 +1,70 @@
+"""Sums whatever the magnitude of their terms, against fractions."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastlogloss._sums import Sum, sum_of_products
+
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+EPS = Fraction(2) ** -52
+
+
+def fraction(total):
+    return Fraction(total.value) * Fraction(2) ** total.exponent
+
+
+@given(st.lists(st.tuples(FLOATS, FLOATS, st.integers(-1000, 10)), max_size=9))
+def test_products(rows):
+    x, w, shift = (
+        (list(column) for column in zip(*rows, strict=True)) if rows else [[]] * 3
+    )
+    terms = [
+        Fraction(a) * Fraction(b) * Fraction(2) ** k
+        for a, b, k in zip(x, w, shift, strict=True)
+    ]
+    size = sum(map(abs, terms))
+    found = sum_of_products(np.array(x), np.array(w), np.array(shift, np.int32))
+    assert abs(fraction(found) - sum(terms)) <= 2 * EPS * size
+    whole = sum_of_products(np.array(w))
+    assert abs(fraction(whole) - sum(map(Fraction, w))) <= EPS * sum(
+        map(abs, map(Fraction, w))
+    )
+    both = found + whole
+    exact = fraction(found) + fraction(whole)
+    size = abs(fraction(found)) + abs(fraction(whole))
+    assert abs(fraction(both) - exact) <= EPS * size
+
+
+@given(FLOATS, FLOATS.filter(bool), st.integers(-2000, 2000))
+def test_quotient_and_product(a, b, exponent):
+    exact = Fraction(a) * Fraction(2) ** exponent / Fraction(b)
+    found = Sum(a, exponent).over(Sum(b))
+    if Fraction(2) ** -1022 <= abs(exact) <= Fraction(2) ** 1023:
+        assert abs(Fraction(found) - exact) <= EPS * abs(exact)
+    exact *= Fraction(b) ** 2
+    assert abs(fraction(Sum(a, exponent).times(b)) - exact) <= EPS * abs(exact)
+
+
+def test_plain_numbers_are_what_they_were():
+    assert Sum(1.0).over(Sum(3.0)) == 1 / 3
+    assert Sum(0.1) + Sum(0.2) == Sum(0.1 + 0.2)
+    assert sum_of_products(np.array([])) == Sum(0.0)
+    with pytest.raises(ZeroDivisionError):
+        Sum(1.0).over(Sum(0.0))
+
+
+def test_infinite():
+    infinite = sum_of_products(np.array([math.inf, 1.0]), np.array([0.5, 2.0]))
+    assert float(infinite) == math.inf
+    assert float(infinite + Sum(-1e308)) == math.inf
+    assert infinite.over(Sum(2.0)) == math.inf
+    silent = sum_of_products(np.array([math.inf, 3.0]), np.array([0.0, 2.0]))
+    assert silent == Sum(6.0)
+    assert math.isnan(float(infinite + Sum(-math.inf)))
+    assert float(Sum(1e308) + Sum(1e308)) == math.inf
+    assert (Sum(1e308) + Sum(1e308)).over(Sum(2.0)) == 1e308
