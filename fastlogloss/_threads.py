@@ -1,4 +1,4 @@
-"""How many threads a call may use: what the user, the machine and its keepers grant.
+"""How many threads a call may use: what the user, the machine and its containers allow.
 
 The pool itself is `_kernels/pool.h`. Its threads help if they come, so that a number
 that is too high costs little; one that is too low wastes the machine.
@@ -13,7 +13,7 @@ from fastlogloss._kernels import _pool
 
 # Nanoseconds of work that pay for a thread: to wake it takes 10 us, and 20 until it
 # runs, which may be for nothing. So two threads work from 200,000 unweighted
-# probabilities on, which one reads in 90 us.
+# probabilities on.
 _SHARE = 40_000
 
 
@@ -32,20 +32,25 @@ def n_threads():
     these variables is set, than the processors that are granted.
     """
     threads = _pool.max_threads()
-    own = os.environ.get("FASTLOGLOSS_NUM_THREADS")
+    # OpenMP reads its variable itself, where there is one.
+    openmp = _whole_number(os.environ.get("OMP_NUM_THREADS", "").partition(",")[0])
+    if openmp and not _pool.HAS_OPENMP:
+        threads = min(threads, openmp)
+    own = _own_number()
     if own:
-        wanted = _whole_number(own)
-        if wanted is None:
-            raise ValueError(
-                f"FASTLOGLOSS_NUM_THREADS must be a whole number from 1 on, got {own!r}"
-            )
-        return min(threads, wanted)
-    openmp = os.environ.get("OMP_NUM_THREADS")
-    if openmp and _pool.HAS_OPENMP:
-        return threads
-    # Without OpenMP, the first number of its variable is what it would take.
-    first = _whole_number(openmp.partition(",")[0]) if openmp else None
-    return first or min(threads, _granted_processors())
+        return min(threads, own)
+    return threads if openmp else min(threads, _granted_processors())
+
+
+def _own_number():
+    """That of our own variable, or None where it is not set."""
+    text = os.environ.get("FASTLOGLOSS_NUM_THREADS")
+    number = _whole_number(text) if text else None
+    if text and number is None:
+        raise ValueError(
+            f"FASTLOGLOSS_NUM_THREADS must be a whole number from 1 on, got {text!r}"
+        )
+    return number
 
 
 def _granted_processors():
@@ -74,7 +79,10 @@ def _whole_number(text):
 
 @functools.cache
 def _quota():
-    """Processors' worth of time that control groups grant, rounded up; or infinity."""
+    """Processors' worth of time that control groups grant, rounded up; or infinity.
+
+    They are asked once: a later change of a quota is not seen.
+    """
     granted = math.inf
     for paths in _quota_files():
         try:
@@ -94,10 +102,12 @@ def _quota_files(groups="/proc/self/cgroup", root="/sys/fs/cgroup"):
     own group is then the root.
     """
     try:
-        lines = pathlib.Path(groups).read_text().splitlines()
+        text = os.fsdecode(pathlib.Path(groups).read_bytes())  # names are any bytes
     except OSError:  # another system
         return
-    for line in lines:
+    for line in text.splitlines():
+        if line.count(":") < 2:
+            continue
         _, controllers, name = line.split(":", 2)
         group = pathlib.PurePosixPath(name)
         for folder in (group, *group.parents):
@@ -107,3 +117,6 @@ def _quota_files(groups="/proc/self/cgroup", root="/sys/fs/cgroup"):
             elif "cpu" in controllers.split(","):
                 place = pathlib.Path(root, "cpu", below)
                 yield place / "cpu.cfs_quota_us", place / "cpu.cfs_period_us"
+
+
+_own_number()  # a wrong one is an error of the import, not of some calls

@@ -1,13 +1,12 @@
 /* The pool of threads under stress: several callers at a time, each with jobs of few
    and many pieces on one to six threads. Every piece is done once, and no two threads
    have the same slot at a time. With FORKS, children and children of children too. */
+#undef NDEBUG
 #include "pool.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <sys/wait.h>
-
-#undef NDEBUG
 
 enum { CALLERS = 5, THREADS = 6, PIECES = 200, JOBS = 1000 };
 

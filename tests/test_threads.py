@@ -91,6 +91,28 @@ class TestNumber:
         with pytest.raises(ValueError, match="FASTLOGLOSS_NUM_THREADS must be a whole"):
             _threads.n_threads()
 
+    def test_own_variable_at_the_import(self, run_python):
+        done = run_python(
+            "-c", "import fastlogloss", check=False, FASTLOGLOSS_NUM_THREADS="two"
+        )
+        assert "FASTLOGLOSS_NUM_THREADS must be a whole number" in done.stderr
+
+    @pytest.mark.parametrize("value", ["two", "0", " "])
+    def test_variable_of_openmp_that_is_no_number(self, run_python, value):
+        env = {"OMP_NUM_THREADS": value, "LOKY_MAX_CPU_COUNT": "1"}
+        assert self.number(run_python, **env) == 1
+
+    @pytest.mark.parametrize(
+        ("openmp", "expected"), [("1", 1), ("2,4", 2), ("9" * 20, 3), ("two", 3)]
+    )
+    def test_without_openmp(self, monkeypatch, openmp, expected):
+        monkeypatch.setattr(_pool, "HAS_OPENMP", False)
+        monkeypatch.setattr(_pool, "max_threads", lambda: 2**20)
+        monkeypatch.setattr(_threads, "_granted_processors", lambda: 3)
+        monkeypatch.setenv("OMP_NUM_THREADS", openmp)
+        monkeypatch.setenv("FASTLOGLOSS_NUM_THREADS", "3")
+        assert _threads.n_threads() == expected
+
     @pytest.mark.parametrize("value", ["", "all", "1.5", "0", "-2"])
     def test_variable_of_joblib_that_is_no_number(self, monkeypatch, value):
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -137,6 +159,7 @@ class TestNumber:
                 np.inf,
             ),
             ("0::/\n", {"cpu.max": "nonsense"}, np.inf),
+            ("nonsense\n0::/\xe9\n", {"cpu.max": "1000 1000"}, 1),
             ("0::/\n", {"cpu.max": "100 0"}, np.inf),
             (None, {}, np.inf),
         ],
@@ -144,7 +167,7 @@ class TestNumber:
     def test_control_groups(self, tmp_path, monkeypatch, groups, files, expected):
         listed = tmp_path / "cgroup"
         if groups is not None:
-            listed.write_text(groups)
+            listed.write_bytes(groups.encode("latin-1"))
         for name, text in files.items():
             path = tmp_path / "root" / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -207,8 +230,9 @@ class TestPool:
                         print(line.split()[1])
             """
         )
-        # All but those that nobody can block, and the two of the C library.
-        blocked = {int(mask, 16) | 0x1_8004_0100 for mask in found}
+        # All but those that nobody can block, the two of the C library, and those of
+        # faults: SIGILL, SIGBUS, SIGFPE, SIGSEGV.
+        blocked = {int(mask, 16) | 0x1_8004_0100 | 0x4C8 for mask in found}
         assert len(found) == 2
         assert blocked == {0xFFFF_FFFF_FFFF_FFFF}
 

@@ -6,6 +6,9 @@ cdef extern from *:
     #ifdef _OPENMP
     #include <omp.h>
     #define FLL_HAS_OPENMP 1
+    #if _OPENMP < 200805  /* that of MSVC has no limit */
+    static int omp_get_thread_limit(void) { return 1 << 20; }
+    #endif
     #else
     #define FLL_HAS_OPENMP 0
     static int omp_get_max_threads(void) { return 1 << 20; }

@@ -247,6 +247,11 @@ cdef inline Py_ssize_t scratch_size(Py_ssize_t n_columns) noexcept nogil:
     return 4 * n_columns * group_rows(n_columns)
 
 
+cdef inline int few_enough(int n_threads, Py_ssize_t size) noexcept nogil:
+    # Threads that do not need more than SCRATCH_VALUES for buffers of that size.
+    return <int>max(1, min(<Py_ssize_t>n_threads, SCRATCH_VALUES // size))
+
+
 cdef inline bint needs_scratch(const Task* task) noexcept nogil:
     # Rows of more than one column are worked on in buffers of their width.
     return task.general and task.n_columns > 1
@@ -616,6 +621,10 @@ cdef class LossState:
         cdef Partial* parts = NULL
         cdef double* scratch = NULL
         span.n_threads = max(1, min(n_threads, wave))
+        if needs_scratch(&self.task):
+            span.n_threads = few_enough(
+                span.n_threads, scratch_size(self.task.n_columns)
+            )
         self._widen(span.n_threads)
         try:
             scratch = self._scratch(span.n_threads)
@@ -888,6 +897,7 @@ cdef void start_many(Many* many, Py_ssize_t n_models, int n_threads) noexcept no
     many.wave = min(max(WAVE // n_models, 1), n_blocks(&many.span))
     many.span.n_threads = min(n_threads, many.wave * many.n_groups)
     many.scratch_size = max(scratch_size(k), many.span.block_rows)
+    many.span.n_threads = few_enough(many.span.n_threads, many.scratch_size)
     many.plain = (
         k == 1
         and many.span.w == NULL

@@ -123,6 +123,7 @@ cdef enum:
     STREAM_BYTES = 1 << 24  # of an output that is written past the caches
     WAVE = 2048       # blocks between two looks at pending signals
     BLOCK_VALUES = 16384
+    SCRATCH_VALUES = 1 << 25  # in the buffers of all threads: 256 MB
     MAX_SHORT = 64    # columns of a call that takes the short way
 
 cdef enum:

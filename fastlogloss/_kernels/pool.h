@@ -2,8 +2,8 @@
 
    Design
    A. The caller works from the start, and the helpers that wake in time take what is
-      left. The caller never waits for a thread that has not begun, only for one that is
-      inside a piece. Rejected: OpenMP, whose regions begin and end when all threads
+      left. The caller never waits for a thread that has not begun a piece, or has ended
+      one: it waits until all pieces are done, and each slot counts its own. Rejected: OpenMP, whose regions begin and end when all threads
       have: beside one busy process a call on two cores took 10 to 200 times as long as
       on one thread.
    B. A thread owns a run of pieces, [first, last) in one word, and takes them from the
@@ -13,20 +13,22 @@
       different cores (a quarter more time where memory is the limit).
    C. Whoever waits sleeps. Before that it looks again for as long as one of its pieces
       took: calls often follow one another. To wake a thread takes up to 10 us of the
-      one that does it, and 20 until the other runs, so the caller wakes two, and each
-      that comes two more.
-   D. A helper enters a job under the lock, before it reads it. The caller closes the job
-      under the lock, waits for those inside, and only then returns: after that nobody
-      reads or writes what the job points to.
+      one that does it, and 20 until the other runs (to start one takes more), so the
+      caller wakes or starts two, and each that comes two more.
+   D. A helper enters a job under the lock, before it reads it. The caller closes the
+      job under the lock, and returns once all pieces are done: after that nobody reads
+      or writes what the argument points to. The last one who leaves the job frees it.
    E. A process that was forked, by whomever, has no helpers, and perhaps a lock that
-      nobody will open. A pool knows the process that made it: another one makes a new
-      pool and lets the old one lie.
+      nobody will release. The memory of a pool is wiped there; where the system cannot
+      do that, the pool knows the process that made it. A new pool takes its place.
    F. A helper may run where its caller may, but not where its caller is: Linux often
       wakes it there, where it only stops the caller (a call of 300 us with a helper
       then took 320). Once the caller has nothing to do but wait, it may go there too.
-   G. Helpers block all signals, which are the caller's to see, and have a stack of their
-      own size, whatever the limits of the process. Where no thread can be made, the
-      caller does all the work.
+      Nobody is moved in a process with a filter of system calls, which may end it.
+   G. Helpers block all signals, which are the caller's to see, but for those of their
+      own faults. They have a stack of their own size, whatever the limits of the
+      process, and the priority of the thread that started them. Where no thread can be
+      made, the caller does all the work.
    H. What differs between systems is behind few functions: lock, unlock, sleep_on, wake,
       start_thread and, for F, place. */
 #ifndef FASTLOGLOSS_POOL_H
@@ -96,9 +98,11 @@ static int64_t nanoseconds(void)
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #endif
 
@@ -120,14 +124,18 @@ static int start_thread(void *helper)
 {
     pthread_t thread;
     pthread_attr_t attributes;
-    sigset_t all, before;
+    static const int faults[] = {SIGBUS, SIGFPE, SIGILL, SIGSEGV};
+    sigset_t blocked, before;
+    size_t i;
     int failed;
     if (pthread_attr_init(&attributes))
         return 0;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, POOL_STACK);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigfillset(&blocked);
+    for (i = 0; i < sizeof faults / sizeof *faults; ++i)
+        sigdelset(&blocked, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
     failed = pthread_create(&thread, &attributes, thread_main, helper);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
@@ -152,8 +160,10 @@ typedef cpu_set_t pool_processors;
 static pool_thread this_thread(void) { return (pid_t)syscall(SYS_gettid); }
 static void get_processors(pool_processors *p)
 {
-    if (sched_getaffinity(0, sizeof *p, p))
-        CPU_ZERO(p); /* more processors than the set has bits: nobody is moved */
+    /* Nobody is moved with a filter of system calls, nor where there are more
+       processors than the set has bits. */
+    if (prctl(PR_GET_SECCOMP) != 0 || sched_getaffinity(0, sizeof *p, p))
+        CPU_ZERO(p);
 }
 static void leave_out_this(pool_processors *p)
 {
@@ -161,11 +171,15 @@ static void leave_out_this(pool_processors *p)
     if (here >= 0 && here < CPU_SETSIZE && CPU_ISSET(here, p) && CPU_COUNT(p) > 1)
         CPU_CLR(here, p);
 }
+static int must_move(const pool_processors *wanted, const pool_processors *now)
+{
+    return CPU_COUNT(wanted) && !CPU_EQUAL(wanted, now);
+}
 /* Let a thread run on `wanted` alone, which runs on `now`. */
 static void place(pool_thread thread, const pool_processors *wanted,
                   pool_processors *now)
 {
-    if (thread && CPU_COUNT(wanted) && !CPU_EQUAL(wanted, now)) {
+    if (thread && must_move(wanted, now)) {
         sched_setaffinity(thread, sizeof *wanted, wanted);
         *now = *wanted; /* also where it failed, not to be tried at every call */
     }
@@ -180,6 +194,10 @@ typedef int pool_processors;
 static pool_thread this_thread(void) { return 0; }
 static void get_processors(pool_processors *p) { *p = 0; }
 static void leave_out_this(pool_processors *p) { (void)p; }
+static int must_move(const pool_processors *wanted, const pool_processors *now)
+{
+    return *wanted != *now;
+}
 static void place(pool_thread thread, const pool_processors *wanted,
                   pool_processors *now)
 {
@@ -240,7 +258,8 @@ static void store_word(volatile uint64_t *word, uint64_t value)
 
 typedef struct {
     volatile uint64_t pieces; /* first << 32 | last */
-    char padding[POOL_LINE - sizeof(uint64_t)];
+    volatile uint64_t done;   /* how many, by the slot that writes it */
+    char padding[POOL_LINE - 2 * sizeof(uint64_t)];
 } Run;
 
 typedef struct Job {
@@ -248,8 +267,9 @@ typedef struct Job {
     void *argument;
     struct Job *next;          /* of the open ones */
     int n_slots;               /* the caller has slot 0 */
+    uint64_t n_pieces;
     int n_called, n_entered;   /* helpers, under the lock */
-    volatile uint64_t inside;  /* helpers, written under the lock */
+    int inside;                /* who may read the job, under the lock */
     pool_processors callers;   /* where the caller may run, */
     pool_processors others;    /* and but for where it was at the start */
     Run runs[1];               /* (n_slots,) */
@@ -319,11 +339,28 @@ static int64_t work_on(Job *job, int slot)
         while (length_of(run = load_word(own)))
             if (swap_word(own, run, run + ((uint64_t)1 << 32))) {
                 job->work(job->argument, (ptrdiff_t)(run >> 32), slot);
+                store_word(&job->runs[slot].done, job->runs[slot].done + 1);
                 ++n;
             }
     } while (take_run(job, slot));
     each = n ? (nanoseconds() - start) / n : 0;
     return each < POOL_SPIN ? each : POOL_SPIN;
+}
+
+static int all_done(Job *job)
+{
+    uint64_t n = 0;
+    int i;
+    for (i = 0; i < job->n_slots; ++i)
+        n += load_word(&job->runs[i].done);
+    return n == job->n_pieces;
+}
+
+/* Under the lock. */
+static void leave_job(Job *job)
+{
+    if (--job->inside == 0)
+        free(job);
 }
 
 /* An open job that has room and work for one more. Under the lock. */
@@ -337,87 +374,6 @@ static Job *find_job(Pool *pool)
                 if (length_of(load_word(&job->runs[i].pieces)))
                     return job;
     return NULL;
-}
-
-/* Wake some of those who sleep, if the job has room for them. Under the lock. */
-static void call_helpers(Pool *pool, Job *job)
-{
-    Helper *helper;
-    int calls = 0;
-    for (helper = pool->helpers; helper; helper = helper->next) {
-        if (calls == POOL_CALLS || job->n_called == job->n_slots - 1)
-            return;
-        if (helper->sleeping) {
-            helper->sleeping = 0;
-            place(helper->thread, &job->others, &helper->processors);
-            wake(&helper->woken);
-            ++job->n_called;
-            ++calls;
-        }
-    }
-}
-
-/* All that a helper does: it never returns. */
-static void pool_helper(void *argument)
-{
-    Helper *self = argument;
-    Pool *pool = self->pool;
-    int64_t patience = 0;
-    lock(&pool->lock);
-    self->thread = this_thread();
-    get_processors(&self->processors);
-    for (;;) {
-        Job *job = find_job(pool);
-        if (job) {
-            const int slot = ++job->n_entered;
-            self->job = job;
-            place(self->thread, &job->others, &self->processors);
-            call_helpers(pool, job);
-            store_word(&job->inside, load_word(&job->inside) + 1);
-            unlock(&pool->lock);
-            patience = work_on(job, slot);
-            lock(&pool->lock);
-            self->job = NULL;
-            store_word(&job->inside, load_word(&job->inside) - 1);
-            wake(&pool->left);
-            /* Once the lock is open, the job may be gone. */
-        } else {
-            const uint64_t seen = load_word(&pool->n_posted);
-            const int64_t end = nanoseconds() + patience;
-            unlock(&pool->lock);
-            while (load_word(&pool->n_posted) == seen && nanoseconds() < end)
-                POOL_RELAX();
-            lock(&pool->lock);
-            if (load_word(&pool->n_posted) == seen) {
-                self->sleeping = 1;
-                while (self->sleeping)
-                    sleep_on(&self->woken, &pool->lock);
-            }
-            patience = 0;
-        }
-    }
-}
-
-/* The pool of this process, or NULL where there is no memory for one. */
-static Pool *get_pool(void)
-{
-    for (;;) {
-        const uint64_t found = load_word(&the_pool);
-        Pool *pool = (Pool *)(uintptr_t)found, *made;
-        if (pool && pool->process == process_id())
-            return pool;
-        made = calloc(1, sizeof *made);
-        if (!made)
-            return NULL;
-#ifndef _WIN32 /* there, zeros are an open lock */
-        pthread_mutex_init(&made->lock, NULL);
-        pthread_cond_init(&made->left, NULL);
-#endif
-        made->process = process_id();
-        if (swap_word(&the_pool, found, (uint64_t)(uintptr_t)made))
-            return made;
-        free(made); /* another thread was faster */
-    }
 }
 
 /* Start one more helper, if that can be done. Under the lock. */
@@ -440,11 +396,125 @@ static int add_helper(Pool *pool)
     return 1;
 }
 
+/* Wake some of those who sleep, or start some, if the job has room for them. Under the
+   lock. */
+static void call_helpers(Pool *pool, Job *job)
+{
+    Helper *helper;
+    int calls = 0;
+    for (helper = pool->helpers; helper; helper = helper->next) {
+        if (calls == POOL_CALLS || job->n_called == job->n_slots - 1)
+            return;
+        if (helper->sleeping) {
+            helper->sleeping = 0;
+            place(helper->thread, &job->others, &helper->processors);
+            wake(&helper->woken);
+            ++job->n_called;
+            ++calls;
+        }
+    }
+    for (; calls < POOL_CALLS && job->n_called < job->n_slots - 1; ++calls) {
+        if (pool->n_helpers >= job->n_slots - 1 || !add_helper(pool))
+            return;
+        ++job->n_called;
+    }
+}
+
+/* All that a helper does: it never returns. */
+static void pool_helper(void *argument)
+{
+    Helper *self = argument;
+    Pool *pool = self->pool;
+    int64_t patience = 0;
+    lock(&pool->lock);
+    self->thread = this_thread();
+    get_processors(&self->processors);
+    for (;;) {
+        Job *job = find_job(pool);
+        if (job && must_move(&job->others, &self->processors)) {
+            const pool_processors others = job->others;
+            unlock(&pool->lock); /* for it may take long until it runs there */
+            place(self->thread, &others, &self->processors);
+            lock(&pool->lock);
+            job = find_job(pool);
+        }
+        if (job) {
+            const int slot = ++job->n_entered;
+            self->job = job;
+            ++job->inside;
+            call_helpers(pool, job);
+            unlock(&pool->lock);
+            patience = work_on(job, slot);
+            lock(&pool->lock);
+            self->job = NULL;
+            leave_job(job);
+            wake(&pool->left);
+        } else {
+            const uint64_t seen = load_word(&pool->n_posted);
+            const int64_t end = nanoseconds() + patience;
+            unlock(&pool->lock);
+            while (load_word(&pool->n_posted) == seen && nanoseconds() < end)
+                POOL_RELAX();
+            lock(&pool->lock);
+            if (load_word(&pool->n_posted) == seen) {
+                self->sleeping = 1;
+                while (self->sleeping)
+                    sleep_on(&self->woken, &pool->lock);
+            }
+            patience = 0;
+        }
+    }
+}
+
+/* Memory of a new pool, all zeros, as it will be in a forked process. */
+static Pool *new_pool(void)
+{
+#ifdef MADV_WIPEONFORK
+    void *memory = mmap(NULL, sizeof(Pool), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    madvise(memory, sizeof(Pool), MADV_WIPEONFORK); /* older kernels cannot do it */
+    return memory;
+#else
+    return calloc(1, sizeof(Pool));
+#endif
+}
+
+static void free_pool(Pool *pool)
+{
+#ifdef MADV_WIPEONFORK
+    munmap(pool, sizeof *pool);
+#else
+    free(pool);
+#endif
+}
+
+/* The pool of this process, or NULL where there is no memory for one. */
+static Pool *get_pool(void)
+{
+    for (;;) {
+        const uint64_t found = load_word(&the_pool);
+        Pool *pool = (Pool *)(uintptr_t)found, *made;
+        if (pool && pool->process == process_id())
+            return pool;
+        made = new_pool();
+        if (!made)
+            return NULL;
+#ifndef _WIN32 /* there, zeros are an open lock */
+        pthread_mutex_init(&made->lock, NULL);
+        pthread_cond_init(&made->left, NULL);
+#endif
+        made->process = process_id();
+        if (swap_word(&the_pool, found, (uint64_t)(uintptr_t)made))
+            return made;
+        free_pool(made); /* another thread was faster */
+    }
+}
+
 static void post(Pool *pool, Job *job)
 {
     lock(&pool->lock);
-    while (pool->n_helpers < job->n_slots - 1 && add_helper(pool))
-        ;
     job->next = pool->jobs;
     pool->jobs = job;
     store_word(&pool->n_posted, load_word(&pool->n_posted) + 1);
@@ -463,17 +533,19 @@ static void close_job(Pool *pool, Job *job, int64_t patience)
     *link = job->next;
     unlock(&pool->lock);
     end = nanoseconds() + patience;
-    while (load_word(&job->inside) && nanoseconds() < end) {
+    while (!all_done(job) && nanoseconds() < end) {
         POOL_RELAX();
         work_on(job, 0); /* a run that was on its way from one slot to another */
     }
     lock(&pool->lock);
-    if (load_word(&job->inside))
+    if (!all_done(job)) {
         for (helper = pool->helpers; helper; helper = helper->next)
             if (helper->job == job)
                 place(helper->thread, &job->callers, &helper->processors);
-    while (load_word(&job->inside))
-        sleep_on(&pool->left, &pool->lock);
+        while (!all_done(job))
+            sleep_on(&pool->left, &pool->lock);
+    }
+    leave_job(job);
     unlock(&pool->lock);
 }
 
@@ -487,7 +559,7 @@ static void pool_run(pool_work work, void *argument, ptrdiff_t n_pieces, int n_t
     if (n_pieces < n_threads)
         n_threads = (int)n_pieces;
     if (n_threads > 1 && n_pieces <= (ptrdiff_t)0x7FFFFFFF && (pool = get_pool()))
-        job = calloc(1, sizeof *job + (size_t)n_threads * sizeof(Run));
+        job = calloc(1, sizeof *job + (size_t)(n_threads - 1) * sizeof(Run));
     if (!job) {
         for (piece = 0; piece < n_pieces; ++piece)
             work(argument, piece, 0);
@@ -496,13 +568,14 @@ static void pool_run(pool_work work, void *argument, ptrdiff_t n_pieces, int n_t
     job->work = work;
     job->argument = argument;
     job->n_slots = n_threads;
+    job->n_pieces = (uint64_t)n_pieces;
+    job->inside = 1;
     job->runs[0].pieces = (uint64_t)n_pieces;
     get_processors(&job->callers);
     job->others = job->callers;
     leave_out_this(&job->others);
     post(pool, job);
     close_job(pool, job, work_on(job, 0));
-    free(job);
 }
 
 /* Helpers that the process has. */
