@@ -9,7 +9,11 @@ from fastlogloss._inputs import limits, sum_tolerance, worst_rows
 
 _ONE_HOT = np.eye(2, dtype=np.int64)  # labels of two rows, those that it reads fastest
 METRICS = ("log_loss", "d2_log_loss_score")
-_FLOATS = (np.float64, np.float32, np.float16)  # all others are made float64
+_FLOATS: tuple[type, ...] = (
+    np.float64,
+    np.float32,
+    np.float16,
+)  # all others are made float64
 
 
 @functools.cache

@@ -4,6 +4,7 @@ Everything returns None for input that is off the fast path; the caller then han
 to scikit-learn, which accepts it, warns or raises.
 """
 
+import functools
 import math
 import sys
 from decimal import Decimal
@@ -42,6 +43,7 @@ _EPS = 2.0**-52
 _NARROW_EPS = {np.dtype(np.float32): 2.0**-23, np.dtype(np.float16): 2.0**-10}
 
 
+@functools.lru_cache(maxsize=256)
 def limits(dtype, n_columns):
     """Machine epsilon, and how far from 1 the sum of a row is sure to be good.
 
@@ -293,25 +295,25 @@ def add(
     state = new_state(p, options, codes.tolerance)
     outputs = {"rows": rows, "gradient": gradient, "hessian": hessian}
     whole = codes.whole is not None and weight_factor == 1
+    threads = 1
+    if p.size > _CHUNK:
+        threads = threads_for(_nanoseconds(p, weights, options, gradient))
     done = whole and state.add(
-        codes.whole,
-        p,
-        weights,
-        n_threads=threads_for(_nanoseconds(p, weights, options, gradient)),
-        **outputs,
-        **scaling,
+        codes.whole, p, weights, n_threads=threads, **outputs, **scaling
     )
     if not done:
         _add_chunks(state, codes, p, weights, weight_factor, outputs, scaling)
-    loss, weight = Sum(state.loss), Sum(state.weight)
-    if not (
-        rows is not None
-        or state.in_range
-        or state.status & INVALID
+    status = state.status
+    if (
+        state.in_range
+        or rows is not None
+        or status & INVALID
         or scaling.get("check_only")
     ):
+        loss, weight = Sum(state.loss), Sum(state.weight)
+    else:
         loss, weight = _sums_of_any_range(codes, p, weights, options, state.block_rows)
-    return Sums(loss, weight, state.status, state.bad_sum_from, state.n_classes_seen)
+    return Sums(loss, weight, status, state.bad_sum_from, state.n_classes_seen)
 
 
 def _sums_of_any_range(codes, p, weights, options, n_rows):

@@ -575,10 +575,10 @@ cdef class LossState:
         self.task.hessian_factor = hessian_factor
         self.task.check_only = check_only
         self.task.row_scale = row_scale
-        if w is not None or rows is not None:
-            self.task.ahead = FLL_AHEAD_OF_LOGS
-        elif gradient is not None:
+        if gradient is not None:
             self.task.ahead = FLL_AHEAD_OF_LOGITS
+        elif (w is not None or rows is not None) and not check_only:
+            self.task.ahead = FLL_AHEAD_OF_LOGS
         else:
             self.task.ahead = FLL_AHEAD
         if span.n == 0:
@@ -600,9 +600,7 @@ cdef class LossState:
         cdef double* scratch
         if not needs_scratch(&self.task):
             return NULL
-        scratch = <double*>malloc(
-            n_threads * scratch_size(self.task.n_columns) * sizeof(double)
-        )
+        scratch = new_buffer(n_threads * scratch_size(self.task.n_columns))
         if scratch == NULL:
             raise MemoryError()
         return scratch
@@ -612,7 +610,7 @@ cdef class LossState:
         cdef double* scratch = self._scratch(1)
         run_block(span, &self.task, 0, &part, self.seen, scratch)
         merge(&self.total, &part)
-        free(scratch)
+        free_buffer(scratch)
         return 0
 
     cdef int _add_blocks(self, Span* span, int n_threads) except -1:
@@ -642,7 +640,7 @@ cdef class LossState:
                 skip(span, span.n, &self.task)
         finally:
             free(parts)
-            free(scratch)
+            free_buffer(scratch)
         return 0
 
     cdef int _widen(self, int n_threads) except -1:
@@ -781,11 +779,11 @@ cdef object _short_mean(
         return None
     memset(seen, 0, k)
     if needs_scratch(task):
-        scratch = <double*>malloc(scratch_size(k) * sizeof(double))
+        scratch = new_buffer(scratch_size(k))
         if scratch == NULL:
             raise MemoryError()
     run_block(&span, task, 0, &part, seen, scratch)
-    free(scratch)
+    free_buffer(scratch)
     if part.status:
         return None
     if all_classes and count_seen(&part, task, span.n, seen, 1) != max(k, 2):
@@ -843,9 +841,7 @@ def many_like(
     guard = hold(y, scores, w, losses, statuses)
     try:
         seen = <uint8_t*>calloc(many.span.n_threads, k)
-        scratch = <double*>malloc(
-            many.span.n_threads * many.scratch_size * sizeof(double)
-        )
+        scratch = new_buffer(many.span.n_threads * many.scratch_size)
         totals = <Partial*>malloc((many.wave + 1) * n_models * sizeof(Partial))
         if seen == NULL or scratch == NULL or totals == NULL:
             raise MemoryError()
@@ -871,7 +867,7 @@ def many_like(
             (<double*>cnp.PyArray_DATA(losses))[model] = loss / weight
     finally:
         free(seen)
-        free(scratch)
+        free_buffer(scratch)
         free(totals)
     del guard
     return good

@@ -93,7 +93,14 @@ from fastlogloss._kernels.scalar cimport (
     times_power,
     to_bits,
 )
-from fastlogloss._kernels.vector cimport exp_array, exp_column, log_array, tree_sum
+from fastlogloss._kernels.vector cimport (
+    exp_array,
+    exp_column,
+    free_buffer,
+    log_array,
+    new_buffer,
+    tree_sum,
+)
 
 import weakref
 

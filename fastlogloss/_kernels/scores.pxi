@@ -322,49 +322,6 @@ cdef inline void from_columns(
             x[i * k + j] = <proba_t>(columns[j * g + i] * factor[i])
 
 
-cdef struct Exponents:
-    # Of a group of rows, each with `most` as its largest exponential.
-    double least[MAX_GROUP]
-    double shift[MAX_GROUP]
-    double most[MAX_GROUP]
-    double rest[MAX_GROUP]
-    double ones[MAX_GROUP]
-
-
-cdef void add_exponentials(
-    double* e,              # IN  (k, g) logits from column PLAIN on, OUT exponentials
-    Py_ssize_t k,
-    Py_ssize_t g,
-    Exponents* rows,        # IN/OUT
-    const char* z,          # memory to fetch on the way, as in softmax_group()
-    const Outputs* out,
-    Py_ssize_t first,
-    Py_ssize_t size,
-) noexcept nogil:
-    # The columns that are more than a few (design M). All arrays are local, here and
-    # there, so that the compiler knows that none overlaps with e.
-    cdef Exponents here = rows[0]
-    cdef double part[MAX_GROUP]
-    cdef double tail[MAX_GROUP]
-    cdef Py_ssize_t i, j, at
-    for i in range(g):
-        part[i] = 0.0
-        tail[i] = 0.0
-    for j in range(PLAIN, k):
-        at = first * k + (k + j) * g
-        fetch_ahead(z, (k + j) * g, g, size)
-        fetch_ahead(cached(&out.gradient), at, g, size_of(out.gradient.kind))
-        fetch_ahead(cached(&out.hessian), at, g, size_of(out.hessian.kind))
-        exp_column(
-            here.least, here.shift, here.most, g, MIN_EXP, e + j * g, part, here.ones
-        )
-        if j % PLAIN == PLAIN - 1 or j == k - 1:
-            add_parts(part, g, here.rest, tail)
-    for i in range(g):
-        rows.rest[i] = here.rest[i] + tail[i]
-        rows.ones[i] = here.ones[i]
-
-
 cdef inline uint64_t softmax_group(
     double* e,              # IN  (k, g) logits, OUT exponentials
     Py_ssize_t k,
@@ -384,7 +341,8 @@ cdef inline uint64_t softmax_group(
     cdef double shift[MAX_GROUP]
     cdef double shifted[MAX_GROUP]
     cdef double ones[MAX_GROUP]
-    cdef Exponents rows     # copies: what is handed to a function may overlap with e
+    cdef double part[MAX_GROUP]
+    cdef double tail[MAX_GROUP]
     cdef double x
     cdef uint64_t bad = 0, far = 0
     cdef Py_ssize_t i, j, at
@@ -410,26 +368,19 @@ cdef inline uint64_t softmax_group(
         x = exp_rest(exponent_rest(base[i], shifted[i] - shift[i]))
         most[i] = times_power(x, shifted[i])
         rest[i] = 0.0
+        part[i] = 0.0
+        tail[i] = 0.0
         ones[i] = -1.0
-    for j in range(min(k, <Py_ssize_t>PLAIN)):
+    for j in range(k):
         at = first * k + (k + j) * g  # beyond this group
         fetch_ahead(z, (k + j) * g, g, size)
         fetch_ahead(cached(&out.gradient), at, g, size_of(out.gradient.kind))
         fetch_ahead(cached(&out.hessian), at, g, size_of(out.hessian.kind))
-        exp_column(least, shift, most, g, MIN_EXP, e + j * g, rest, ones)
-    if k > PLAIN:
-        for i in range(g):
-            rows.least[i] = least[i]
-            rows.shift[i] = shift[i]
-            rows.most[i] = most[i]
-            rows.rest[i] = rest[i]
-            rows.ones[i] = ones[i]
-        add_exponentials(e, k, g, &rows, z, out, first, size)
-        for i in range(g):
-            rest[i] = rows.rest[i]
-            ones[i] = rows.ones[i]
+        exp_column(least, shift, most, g, MIN_EXP, e + j * g, part, ones)
+        if j % PLAIN == PLAIN - 1:
+            add_parts(part, g, rest, tail)
     for i in range(g):
-        rest[i] += ones[i] * most[i]
+        rest[i] = ((rest[i] + part[i]) + tail[i]) + ones[i] * most[i]
         bad |= is_nan(rest[i])
     return bad
 

@@ -137,13 +137,10 @@ cdef inline void add_weights(
     double* total,          # IN/OUT
     double* tail,           # IN/OUT
 ) noexcept nogil:
-    cdef double x[HALF_TILE]
     cdef Py_ssize_t i, j
     for j in range(n // TILE):
         fetch_ahead(<const char*>w, j * TILE, TILE, sizeof(double))
-        for i in range(HALF_TILE):
-            x[i] = w[j * TILE + i] + w[j * TILE + HALF_TILE + i]
-        add_compensated(total, tail, tree_sum(x, HALF_TILE))
+        add_compensated(total, tail, tree_sum(w + j * TILE, TILE))
     for i in range(n // TILE * TILE, n):
         add_compensated(total, tail, w[i])
 

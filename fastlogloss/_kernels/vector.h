@@ -5,7 +5,29 @@
 
 #include "scalar.h"
 
+#include <stdlib.h>
+
 #define FLL_BUFFER 256 /* numbers of the longest array */
+#define FLL_LINE 64    /* bytes of a line of the caches, and of the longest vector */
+
+/* A buffer of n numbers that begins with a line, or NULL. Where columns of 8 rows did
+   not, each of their vectors was in two lines (1000 classes: 1.3 times the time). */
+FLL_INLINE double *new_buffer(size_t n)
+{
+    char *raw = malloc(n * sizeof(double) + FLL_LINE), *first;
+    if (!raw)
+        return NULL;
+    first = raw + FLL_LINE - ((uintptr_t)raw & (FLL_LINE - 1));
+    first[-1] = (char)(first - raw); /* 1 to 64 */
+    return (double *)first;
+}
+
+FLL_INLINE void free_buffer(double *buffer)
+{
+    char *first = (char *)buffer;
+    if (first)
+        free(first - first[-1]);
+}
 
 /* Rows by which the divisions are ahead of the multiplications. */
 #define FLL_LEAD 32

@@ -14,3 +14,5 @@ cdef extern from "vector.h" nogil:
         double* rest,
         double* ones,
     )
+    double* new_buffer(size_t n)
+    void free_buffer(double* buffer)
