@@ -59,6 +59,7 @@ HESSIANS = {
     "lightgbm": lambda n_classes: n_classes / (n_classes - 1),
 }
 _BIG = 600  # exponent that takes any weight, and its inverse, far from the ends
+_IGNORED = -100  # the label of rows to be left out, to torch and what is built on it
 _BAD_LABEL = _kernels.loops.BAD_LABEL
 _BAD_PROBA = _kernels.loops.BAD_PROBA
 _BAD_SCORE = _kernels.loops.BAD_SCORE
@@ -378,6 +379,11 @@ def encode_labels(y, classes, n_classes, options):
     if encoded is None:
         labels = [y.found[i] for i in y.numbers] if isinstance(y, Factorized) else y
         explain_labels(labels, options.y_name, max(limit, 2), options.name)
+    if classes is None and _marks_rows(encoded.classes):
+        raise ValueError(
+            f"{options.y_name} holds the label {_IGNORED}, with which torch marks rows "
+            "that do not count: leave these out, or name all classes if it is one"
+        )
     if encoded.unseen:
         for start in range(0, _length(y), CHUNK):
             code = encoded.codes.chunk(start, start + CHUNK)
@@ -395,6 +401,11 @@ def encode_labels(y, classes, n_classes, options):
             f"scores are for {n_classes} classes: name all of them (labels=)"
         )
     return encoded.codes, encoded.classes
+
+
+def _marks_rows(classes):
+    # One class by its value, beside codes.
+    return classes[0] == _IGNORED and classes[1:] and classes[1] >= 0
 
 
 def _label(y, i):

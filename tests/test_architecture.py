@@ -334,6 +334,13 @@ class TestOpenMP:
         assert _pool.HAS_OPENMP is True
 
 
+def test_types_are_told_by_width():
+    """Where long has 32 bits, NPY_INT64 is NPY_LONGLONG: one case for the two."""
+    for path in (ROOT / "_kernels").iterdir():
+        if path.suffix in (".pyx", ".pxi"):
+            assert "NPY_LONGLONG" not in path.read_text(encoding="utf-8"), path
+
+
 def test_variants_agree_on_constants():
     variants = [load_variant(name) for name in required_variants()]
     names = ("BAD_LABEL", "BAD_PROBA", "BAD_ROW_SUM", "BAD_SCORE", "BAD_TARGET")

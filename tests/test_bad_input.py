@@ -762,3 +762,29 @@ class TestInterrupts:
             process.stderr.close()
         assert "KeyboardInterrupt" in errors
         assert process.returncode != 0
+
+
+class TestIgnoredRows:
+    """-100 marks rows that do not count, to torch: it is no first class by the way."""
+
+    SCORES = np.arange(12.0).reshape(4, 3)
+    CALLS = (
+        lambda y, z: log_loss(y, z, from_logits=True, sample_weight=[1, 0, 1, 1]),
+        lambda y, z: fastlogloss.log_loss_gradient(y, z, from_logits=True),
+        lambda y, z: fastlogloss.LogLoss(y, from_logits=True)(z),
+    )
+
+    @pytest.mark.parametrize("call", CALLS)
+    @pytest.mark.parametrize("kind", [list, np.array, lambda y: np.array(y, float)])
+    def test_refused(self, call, kind):
+        with pytest.raises(ValueError, match="y_true holds the label -100, with which"):
+            call(kind([0, -100, 1, 1]), self.SCORES)
+
+    def test_a_class_if_it_is_named(self):
+        y = [0, -100, 1, 1]
+        named = log_loss(y, self.SCORES, from_logits=True, labels=[-100, 0, 1])
+        others = fastlogloss.LogLoss(y, classes=[-100, 0, 1], from_logits=True)
+        assert named == others(self.SCORES)
+
+    def test_negative_classes_of_all_signs(self):
+        assert fastlogloss.LogLoss([-100, -5, 3]).classes == (-100, -5, 3)

@@ -60,6 +60,36 @@ def twin_sums(n, n_columns, proba_dtype, label_dtype, weighted):
     return _reference.loss_sums(labels_of(label_dtype, case.codes), case.p, w, EPS)
 
 
+def test_more_rows_than_a_wave(loops, n_threads):
+    """Signals are looked at every 2048 blocks of 8192 rows."""
+    n = 2 * 2048 * 8192 + 5000
+    y = (np.arange(n) % 3 == 0).astype(np.uint8)
+    p = np.full(n, 0.25, np.float32)
+    w = np.ones(n)
+    state = summed(loops, y, p, None, n_threads=n_threads)
+    ones = int(y.sum())
+    loss = -ones * math.log(0.25) - (n - ones) * math.log(0.75)
+    assert state.loss == pytest.approx(loss, rel=RTOL)
+    assert (state.weight, state.n_rows, state.n_classes_seen) == (n, n, 2)
+    state = summed(loops, y, p, w, n_threads=n_threads)
+    assert state.loss == pytest.approx(loss, rel=RTOL)
+    assert state.weight == n
+    rows = np.empty(n)
+    summed(loops, y, p, None, n_threads=n_threads, out=rows)
+    expected = np.where(y == 1, -math.log(0.25), -math.log(0.75))
+    np.testing.assert_allclose(rows, expected, rtol=RTOL)
+
+
+def test_bad_sum_in_the_second_wave(loops, n_threads):
+    n = 2048 * 8192 + 5000
+    y = np.zeros(n, np.uint8)
+    p = np.full((n, 2), 0.5, np.float32)
+    p[n - 1] = 0.25
+    state = summed(loops, y, p, n_threads=n_threads)
+    assert state.status == loops.BAD_ROW_SUM
+    assert n - 256 <= state.bad_sum_from < n
+
+
 class TestSums:
     @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
     @pytest.mark.parametrize("label_dtype", ["float64", "int64", "uint8", "bool"])

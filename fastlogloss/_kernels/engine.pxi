@@ -584,6 +584,8 @@ cdef class LossState:
         if span.n == 0:
             return True
         cdef bint sums_were_good = self.total.bad_sum_from < 0
+        cdef Py_ssize_t n_rows_before = self.n_rows
+        self.n_rows += span.n  # which says later how many rows are left
         self.weighted |= w is not None
         if span.n <= span.block_rows:  # it costs more to release the GIL
             self._add_block(&span)
@@ -592,8 +594,7 @@ cdef class LossState:
             self._add_blocks(&span, n_threads)
             del guard
         if sums_were_good and self.total.bad_sum_from >= 0:
-            self.total.bad_sum_from += self.n_rows
-        self.n_rows += span.n
+            self.total.bad_sum_from += n_rows_before
         return True
 
     cdef double* _scratch(self, int n_threads) except? NULL:
