@@ -431,14 +431,14 @@ def null_loss(codes, n_classes, weights=None):
     state = LossState(1, low, 1.0 - low, tolerance)
     for code, w in _code_chunks(codes, n_classes, weights):
         state.add(np.ones(len(code), np.uint8), share[code], w)
-    if not state.weight and weights is not None and not np.any(weights):
-        raise RuntimeError(_CHANGED.format("sample_weight"))
     if state.in_range:
         return Sum(state.loss)
     loss, rows = Sum(0.0), np.empty(n_classes)
     state.add(np.ones(n_classes, np.uint8), share, rows=rows)
     for code, w in _code_chunks(codes, n_classes, weights):
         loss += sum_of_products(rows[code], w)
+    if loss.value == 0 and not np.any(weights < 0):  # no clipped share costs nothing
+        raise RuntimeError(_CHANGED.format("sample_weight"))
     return loss
 
 

@@ -35,7 +35,9 @@ class Sum(NamedTuple):
         return _plain(a * b, e + f + self.exponent)
 
     def over(self, other):
-        """The quotient, a float."""
+        """The quotient, a float; as NumPy has it where the other is zero."""
+        if other.value == 0:
+            return math.nan if self.value == 0 else math.copysign(math.inf, self.value)
         if self.exponent == other.exponent == 0:
             return self.value / other.value
         (a, e), (b, f) = math.frexp(self.value), math.frexp(other.value)
