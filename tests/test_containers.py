@@ -185,6 +185,7 @@ def precision_of(name, dtype):
 @pytest.mark.parametrize("name", CONTAINERS)
 @pytest.mark.parametrize("n_columns", [1, 3])
 class TestContainers:
+    @pytest.mark.compares
     def test_as_sklearn(self, name, dtype, n_columns):
         p = contained(name, numbers(dtype, n_columns))
         if p is None:
@@ -251,6 +252,7 @@ class TestPrecision:
             assert -found.value == expected.value
 
 
+@pytest.mark.compares
 def test_array_api_dispatch(run_python):
     """Where scikit-learn computes with the array's own library, in its dtype."""
     code = """
