@@ -15,7 +15,7 @@ import numpy as np
 
 from fastlogloss import _kernels
 from fastlogloss._kernels._labels import kinds
-from fastlogloss._sums import Sum, sum_of_products
+from fastlogloss._sums import Sum, sum_of_chunks, sum_of_products
 from fastlogloss._targets import (
     DirectCodes,
     Factorized,
@@ -331,11 +331,13 @@ def _sums_of_any_range(codes, p, weights, options, n_rows):
 
 
 def sum_of_weights(weights):
-    """Their exact sum, rounded once for some thousand of them."""
-    total = Sum(0.0)
-    for start in range(0, len(weights), _CHUNK):
-        total += sum_of_products(weights[start : start + _CHUNK].astype(np.float64))
-    return total
+    """Their exact sum, rounded once."""
+
+    def chunks():
+        for start in range(0, len(weights), _CHUNK):
+            yield weights[start : start + _CHUNK].astype(np.float64)
+
+    return sum_of_chunks(chunks, len(weights))
 
 
 def _rows_of_any_range(codes, p, options):

@@ -191,12 +191,17 @@ def check_columns(names, classes, what):
 
 
 def _text(label):
-    """What the name of a column and a class are compared by: 1, 1.0 and "1" agree."""
-    if isinstance(label, str):
-        return str.__str__(label)
-    if isinstance(label, float | np.floating) and label.is_integer():
-        return str(int(label))
-    return str(label)
+    """What the name of a column and a class are compared by.
+
+    1, 1.0, True and the texts of them agree.
+    """
+    text = str.__str__(label) if isinstance(label, str) else str(label)
+    text = {"True": "1", "False": "0"}.get(text, text)
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return str(int(number)) if number.is_integer() else text
 
 
 def read_weights(sample_weight, n, mean=True):
@@ -229,8 +234,7 @@ def read_weights(sample_weight, n, mean=True):
     return weights, total
 
 
-def _sum_weights(weights, exponent=0):
-    # Divided by 2**exponent.
+def _sum_weights(weights):
     # In chunks whatever the type and layout, of which no bit of the sum may depend. The
     # kernel keeps others from resizing a chunk, but not the array that it is a part of.
     guard = _kernels.loops.hold(weights)
@@ -238,8 +242,6 @@ def _sum_weights(weights, exponent=0):
     for start in range(0, len(weights), CHUNK):
         chunk = weights[start : start + CHUNK]
         chunk = np.require(chunk, np.float64, "CA")
-        if exponent:
-            chunk = np.ldexp(chunk, -exponent)
         sums.append(_kernels.loops.sum_weights(chunk))
     del guard
     try:
@@ -535,10 +537,13 @@ def derivatives(targets, scores, *, normalize, order, hessian, out, check_seen=F
         elif total > 2.0**1020:
             exponent = _BIG
         if exponent:
-            total = _sum_weights(targets.weights, exponent)
+            whole = sum_of_weights(targets.weights)
+            total = math.ldexp(whole.value, whole.exponent - exponent)
             scaling["weight_factor"] = 2.0**-exponent
         else:
             total = targets.weight_sum
+        if total == 0:  # it was not when it was validated
+            raise_changed()
         scaling["scale"] = 1.0 / total
     if out is None:
         dtype = np.float32 if p.dtype.type is np.float32 else np.float64

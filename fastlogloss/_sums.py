@@ -3,6 +3,7 @@
 A mean is a float wherever the losses are; the sums that it is made of need not be.
 """
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -64,16 +65,47 @@ def sum_of_products(x, w=None, shift=0):
     return _add(x, exponent)
 
 
+def sum_of_chunks(chunks, n):
+    """Sum of the `n` floats of arrays, rounded once at the end.
+
+    Parameters
+    ----------
+    chunks : callable
+        Returns an iterator over the arrays; it is called twice.
+    n : int
+
+    Returns
+    -------
+    Sum
+    """
+    largest = max((float(np.abs(chunk).max()) for chunk in chunks()), default=0.0)
+    top = math.frexp(largest)[1] if math.isfinite(largest) else 0
+    shift = _shift(top, n)
+    scaled = (np.ldexp(chunk, -shift).tolist() for chunk in chunks())
+    return _plain(_fsum(itertools.chain.from_iterable(scaled)), shift)
+
+
 def _add(x, exponent):
     # x is in (-1, 1), or not finite.
-    top = int(exponent.max(where=x != 0, initial=-5000))
+    shift = _shift(int(exponent.max(where=x != 0, initial=-5000)), len(x))
     with np.errstate(under="ignore"):
-        scaled = np.ldexp(x, exponent - top)
+        scaled = np.ldexp(x, exponent - shift)
+    return _plain(_fsum(scaled), shift)
+
+
+def _shift(top, n):
+    """Exponent to be taken out of n numbers below ``2**top``, to have a finite sum.
+
+    No more than that: small ones may be all that is left of large ones that cancel.
+    """
+    return top if top < -900 else max(0, top + n.bit_length() - 1022)
+
+
+def _fsum(values):
     try:
-        total = math.fsum(scaled)
+        return math.fsum(values)
     except ValueError:  # infinities of both signs
-        total = math.nan
-    return _plain(total, top)
+        return math.nan
 
 
 def _plain(value, exponent):

@@ -165,9 +165,16 @@ def log_loss(
     if found is None:
         y_true, y_proba = legible(y_true), legible(y_proba)
         keywords["sample_weight"] = sample_weight = legible(sample_weight)
-    if found is None or found.weight.value == 0:
+    is_zero = found is not None and found.weight.value == 0
+    if is_zero and not normalize and np.any(found.weights):
+        return float(found.loss)  # where weights are large, scikit-learn's overflows
+    if found is None or is_zero:
         if low is None:
-            return original("log_loss")(y_true, y_proba, **keywords)
+            with np.errstate(all="ignore" if is_zero else None):
+                value = original("log_loss")(y_true, y_proba, **keywords)
+            if is_zero and normalize:  # its sum of the weights was rounded, or infinite
+                raise ZeroDivisionError("Weights sum to zero, can't be normalized")
+            return value
         with np.errstate(all="ignore"):  # its sums may overflow, those below do not
             original("log_loss")(y_true, y_proba, **keywords)
         rows = log_loss_rows(y_true, y_proba, labels, low)

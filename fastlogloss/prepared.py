@@ -17,7 +17,7 @@ from fastlogloss._scores import (
     sum_losses,
     warn_of_sums,
 )
-from fastlogloss._targets import StoredCodes
+from fastlogloss._targets import StoredCodes, as_array
 from fastlogloss._threads import threads_for
 
 _mean_like = _kernels.loops.mean_like
@@ -296,6 +296,9 @@ class LogLoss:
         dtypes, is_list = [dtype], type(scores) in (list, tuple)
         is_named = False
         if is_list:  # as good as one model after the other
+            for item in scores:
+                if isinstance(item, np.ndarray) and as_array(item) is None:
+                    self._read(item, self._options)  # raises: masks would be lost
             dtypes = [*map(precision, scores)]
             is_named = any(map(column_names, scores))
         if (

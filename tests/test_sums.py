@@ -4,9 +4,12 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastlogloss import LogLoss, log_loss, log_loss_gradient
+from fastlogloss._inputs import sum_of_weights
 from fastlogloss._sums import Sum, sum_of_products
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -67,3 +70,37 @@ def test_infinite():
     assert math.isnan(float(infinite + Sum(-math.inf)))
     assert float(Sum(1e308) + Sum(1e308)) == math.inf
     assert (Sum(1e308) + Sum(1e308)).over(Sum(2.0)) == 1e308
+
+
+class TestCancellation:
+    """What is left of large numbers that cancel."""
+
+    def test_sum_over_chunks(self):
+        w = np.zeros(40000)
+        w[[0, 1, 30000]] = 1e16, 3.5, -1e16
+        assert sum_of_weights(w) == Sum(3.5)
+
+    def test_at_both_ends(self):
+        w = np.array([1e308, 1e308, -1e308, -1e308, 1e-291])
+        assert sum_of_weights(w) == Sum(1e-291)
+        assert LogLoss([0, 1, 0, 1, 0], sample_weight=w)([0.5] * 5) == math.log(2)
+
+    def test_derivatives(self):
+        n = 256
+        y, p, w = np.arange(n) % 2, np.full(n, 0.3), np.zeros(n)
+        w[[0, 1, 64]] = 1, -1, 1e-291
+        loss, gradient = log_loss_gradient(y, p, sample_weight=w)
+        assert loss == pytest.approx(
+            (math.log(0.3) - math.log(0.7)) / 1e-291, rel=1e-15
+        )
+        assert np.isfinite(gradient).all()
+
+    def test_sum_of_zero(self):
+        """As with small weights, where scikit-learn's sums overflow."""
+        y, p = np.ones(200), np.linspace(0.1, 0.9, 200)
+        w = np.repeat([1e307, -1e307], 100)
+        found = log_loss(y, p, sample_weight=w, normalize=False, labels=[0, 1])
+        small = log_loss(y, p, sample_weight=np.sign(w), normalize=False, labels=[0, 1])
+        assert found == pytest.approx(1e307 * small, rel=1e-12)
+        with pytest.raises(ZeroDivisionError, match="sum to zero"):
+            log_loss(y, p, sample_weight=w, labels=[0, 1])
