@@ -69,10 +69,10 @@ def log_loss_gradient(
         In nats; for logits within 2e-15 of the exact value, relative.
     gradient : ndarray, shape of `y_score`
         Derivatives of `loss`, within 1e-14, relative (for targets between 0 and 1,
-        relative to p and t, whose difference they are), if they are normal numbers
-        without their weights, too: of the function that is
-        computed, so zero where a probability is clipped (or on the edge). float32 if
-        `y_score` is, else float64; or `out`.
+        relative to p and t, whose difference they are), where both their factors are
+        normal numbers: the derivative of the row, and its share of the weights. They
+        are those of the function that is computed, so zero where a probability is
+        clipped (or on the edge). float32 if `y_score` is, else float64; or `out`.
 
     Raises
     ------
