@@ -113,7 +113,7 @@ def log_loss(
     bfloat16 and its like (of torch and of `ml_dtypes`) are read wherever numbers are,
     though scikit-learn refuses tensors of them. Of a list of Enum members that are
     strings, NumPy makes other texts, which are the labels here as in scikit-learn: give
-    their values. (:class:`LogLoss` and what scikit-learn does not have take the values.)
+    their values (which :class:`LogLoss` takes by itself).
 
     The one intended difference: float32 and float16 probabilities are clipped by the
     epsilon of their dtype, as scikit-learn does, but all maths is float64. What the
