@@ -80,7 +80,8 @@ def quick_cases(items):
     """Of the cases of every test the first, the last and those evenly between."""
     cases = {}
     for item in items:
-        if "run_python" not in item.fixturenames:
+        # Examples fit whole models.
+        if "run_python" not in item.fixturenames and item.path.stem != "test_examples":
             cases.setdefault((item.path, item.cls, item.originalname), []).append(item)
     chosen = set()
     for found in cases.values():
