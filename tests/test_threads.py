@@ -305,13 +305,12 @@ class TestPool:
                 scores = np.frombuffer(memory, np.float64, n)
                 out = np.frombuffer(memory, np.float64, n, 8 * n)
                 labels = np.frombuffer(memory, np.uint8, n, 16 * n)
-                try:
+                try:  # the alarm may come anywhere in here
                     signal.setitimer(signal.ITIMER_REAL, 0.01 * (i + 1))
                     fl.log_loss_gradient(labels, scores, **options, out=out)
+                    signal.setitimer(signal.ITIMER_REAL, 0)
                 except KeyboardInterrupt:
                     interrupted += 1
-                finally:
-                    signal.setitimer(signal.ITIMER_REAL, 0)
                 del scores, labels, out
                 memory.close()
             print(interrupted > 0, work() == expected)
