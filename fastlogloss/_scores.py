@@ -226,6 +226,8 @@ def read_weights(sample_weight, n, mean=True):
                 f"sample_weight must be finite, got {weights[at]} in {place(at)}"
             )
         total = float(sum_of_weights(weights))
+        if math.isnan(total):
+            raise_changed()
     if total == 0:
         if mean:
             raise ValueError("sample_weight sums to zero")
@@ -542,7 +544,7 @@ def derivatives(targets, scores, *, normalize, order, hessian, out, check_seen=F
             scaling["weight_factor"] = 2.0**-exponent
         else:
             total = targets.weight_sum
-        if total == 0:  # it was not when it was validated
+        if total == 0 or math.isnan(total):  # it was neither when it was validated
             raise_changed()
         scaling["scale"] = 1.0 / total
     if out is None:

@@ -104,7 +104,8 @@ def _shift(top, n):
 def _fsum(values):
     try:
         return math.fsum(values)
-    except ValueError:  # infinities of both signs
+    except (ValueError, OverflowError):
+        # Infinities of both signs; numbers that have grown since they were looked at.
         return math.nan
 
 
