@@ -8,8 +8,7 @@ import sys
 
 import numpy as np
 
-from fastlogloss._inputs import first_unreal
-from fastlogloss._targets import as_array
+from fastlogloss._arrays import as_array, first_unreal
 
 CHUNK = 65536  # numbers
 

@@ -14,6 +14,16 @@ from typing import NamedTuple
 import numpy as np
 
 from fastlogloss import _kernels
+from fastlogloss._arrays import as_array, as_columns, as_numbers, as_scores, as_weights
+from fastlogloss._engine import (
+    INVALID,
+    Options,
+    add,
+    new_state,
+    overlap,
+    sum_of_weights,
+    worst_rows,
+)
 from fastlogloss._errors import (
     CHUNK,
     caller_level,
@@ -27,24 +37,10 @@ from fastlogloss._errors import (
     raise_changed,
     shortened,
 )
-from fastlogloss._inputs import (
-    INVALID,
-    Options,
-    add,
-    as_columns,
-    as_numbers,
-    as_scores,
-    as_weights,
-    new_state,
-    overlap,
-    sum_of_weights,
-    worst_rows,
-)
-from fastlogloss._targets import (
+from fastlogloss._labels import (
     DirectCodes,
     Factorized,
     StoredCodes,
-    as_array,
     class_list,
     encode,
     plain_strings,
@@ -73,7 +69,7 @@ class Targets:
     Attributes
     ----------
     codes
-        See `_targets`; for soft targets they are the targets.
+        See `_labels`; for soft targets they are the targets.
     classes : list or None
         The label of each column; None for soft targets and for labels that are
         codes, as far as the kernel will find.

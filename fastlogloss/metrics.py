@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from fastlogloss._arrays import DOUBLE, legible
+from fastlogloss._engine import Options, null_loss
 from fastlogloss._errors import check_flag, check_out, check_rows
-from fastlogloss._handover import ask_about_sums, log_loss_rows, original
-from fastlogloss._inputs import DOUBLE, Options, evaluate, legible, null_loss
 from fastlogloss._kernels import mean_loss
+from fastlogloss._problem import evaluate
 from fastlogloss._scores import (
     checked_eps,
     checked_labels,
@@ -16,6 +17,7 @@ from fastlogloss._scores import (
     sum_losses,
     write_rows,
 )
+from fastlogloss._sklearn import ask_about_sums, log_loss_rows, original
 from fastlogloss._sums import sum_of_products
 
 _DEPRECATED = "deprecated"  # scikit-learn's marker of an argument not given

@@ -3,8 +3,10 @@
 import numpy as np
 
 from fastlogloss import _kernels
+from fastlogloss._arrays import as_array, as_scores, precision
+from fastlogloss._engine import INVALID, Options
 from fastlogloss._errors import describe
-from fastlogloss._inputs import INVALID, Options, as_scores, precision
+from fastlogloss._labels import StoredCodes
 from fastlogloss._scores import (
     Targets,
     check_columns,
@@ -17,7 +19,6 @@ from fastlogloss._scores import (
     sum_losses,
     warn_of_sums,
 )
-from fastlogloss._targets import StoredCodes, as_array
 from fastlogloss._threads import threads_for
 
 _mean_like = _kernels.loops.mean_like

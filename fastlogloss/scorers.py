@@ -14,9 +14,11 @@ import functools
 import numpy as np
 from sklearn.metrics import make_scorer
 
+from fastlogloss._arrays import legible, precision
+from fastlogloss._engine import null_loss
 from fastlogloss._errors import shortened
-from fastlogloss._handover import ask_about_sums, original
-from fastlogloss._inputs import evaluate, legible, null_loss, precision
+from fastlogloss._labels import encode, read
+from fastlogloss._problem import evaluate
 from fastlogloss._responses import objection
 from fastlogloss._scores import (
     check_columns,
@@ -24,7 +26,7 @@ from fastlogloss._scores import (
     column_names,
     read_weights,
 )
-from fastlogloss._targets import encode, read
+from fastlogloss._sklearn import ask_about_sums, original
 from fastlogloss.metrics import d2_log_loss_score, log_loss
 
 # make_scorer's own class brings metadata routing, caching of responses and the repr;

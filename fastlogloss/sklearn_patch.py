@@ -14,7 +14,7 @@ import functools
 import importlib
 import threading
 
-from fastlogloss._handover import METRICS, original
+from fastlogloss._sklearn import METRICS, original
 
 _SCORERS = {
     "neg_log_loss": "neg_log_loss_scorer",

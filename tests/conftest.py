@@ -127,11 +127,11 @@ def n_threads(request):
 @pytest.fixture
 def engine(loops, n_threads, monkeypatch):
     """The public functions run on this variant and on as many threads."""
-    from fastlogloss import _inputs, metrics
+    from fastlogloss import _engine, metrics
 
-    monkeypatch.setattr(_inputs, "LossState", loops.LossState)
+    monkeypatch.setattr(_engine, "LossState", loops.LossState)
     monkeypatch.setattr(metrics, "mean_loss", loops.mean_loss)
-    monkeypatch.setattr(_inputs, "threads_for", lambda nanoseconds: n_threads)
+    monkeypatch.setattr(_engine, "threads_for", lambda nanoseconds: n_threads)
 
 
 @pytest.fixture

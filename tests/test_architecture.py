@@ -109,10 +109,11 @@ class TestArrows:
         graph = {name: ours(name) & set(TREES) for name in TREES}
         assert list(graphlib.TopologicalSorter(graph).static_order())
 
-    def test_targets_before_inputs(self):
-        assert ours("fastlogloss._targets") <= {"fastlogloss._kernels._labels"}
-        assert "fastlogloss._inputs" in ours("fastlogloss.metrics")
-        for name in ("fastlogloss._targets", "fastlogloss._inputs"):
+    def test_kernels_labels_reader(self):
+        arrays, labels = "fastlogloss._arrays", "fastlogloss._labels"
+        assert ours(arrays) <= {"fastlogloss._kernels._labels"}
+        assert ours(labels) <= {"fastlogloss._kernels._labels", arrays}
+        for name in (arrays, labels, "fastlogloss._engine", "fastlogloss._problem"):
             assert not any(i.startswith("sklearn") for i in imported(name))
 
     def test_reference_is_for_tests(self):

@@ -29,8 +29,8 @@ from fastlogloss import (
     log_loss_gradient_hessian,
     sample_log_loss,
 )
+from fastlogloss._labels import NumericCodes
 from fastlogloss._scores import target_tolerance
-from fastlogloss._targets import NumericCodes
 from fastlogloss.integrations.boosting import initial_score
 
 EPS = 2.0**-52

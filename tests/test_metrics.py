@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 
 import fastlogloss
 from fastlogloss import (
-    _handover,
     _reference,
     _scores,
+    _sklearn,
     d2_log_loss_score,
     log_loss,
     metrics,
@@ -366,7 +366,7 @@ def off_arguments(call):
 @pytest.fixture
 def handed_over(monkeypatch):
     """Numbers of rows that scikit-learn is given."""
-    given, original = [], _handover.original
+    given, original = [], _sklearn.original
 
     def counting(name):
         def call(y_true, y_proba, **keywords):
@@ -375,7 +375,7 @@ def handed_over(monkeypatch):
 
         return call
 
-    for module in (_handover, metrics, scorers):
+    for module in (_sklearn, metrics, scorers):
         monkeypatch.setattr(module, "original", counting)
     return given
 
@@ -548,11 +548,11 @@ class TestSameBits:
         case = random_case(max(n, n_columns), n_columns)
         w = case.w if weighted else None
         results = [everything(case.codes, case.p, w)]
-        from fastlogloss import _inputs, metrics
+        from fastlogloss import _engine, metrics
 
-        monkeypatch.setattr(_inputs, "LossState", base.LossState)
+        monkeypatch.setattr(_engine, "LossState", base.LossState)
         monkeypatch.setattr(metrics, "mean_loss", base.mean_loss)
-        monkeypatch.setattr(_inputs, "threads_for", lambda nanoseconds: 1)
+        monkeypatch.setattr(_engine, "threads_for", lambda nanoseconds: 1)
         results.append(everything(case.codes, case.p, w))
         assert results[0] == results[1]
 

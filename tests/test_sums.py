@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlogloss import LogLoss, log_loss, log_loss_gradient
-from fastlogloss._inputs import sum_of_weights
+from fastlogloss._engine import sum_of_weights
 from fastlogloss._sums import Sum, sum_of_products
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)

@@ -15,7 +15,7 @@ import threadpoolctl
 from arrays import random_case
 
 import fastlogloss
-from fastlogloss import _inputs, _threads, log_loss
+from fastlogloss import _engine, _threads, log_loss
 from fastlogloss._kernels import _pool
 
 KERNELS = Path(fastlogloss.__file__).parent / "_kernels"
@@ -28,10 +28,10 @@ START = """
 import ctypes, gc, mmap, os, signal, sys, threading, time, warnings
 import numpy as np
 import fastlogloss as fl
-from fastlogloss import _inputs, _threads
+from fastlogloss import _engine, _threads
 from fastlogloss._kernels import _pool
 warnings.simplefilter("ignore")
-_inputs.threads_for = lambda nanoseconds: 3
+_engine.threads_for = lambda nanoseconds: 3
 rng = np.random.default_rng(0)
 p = rng.random(1_000_000)
 y = (rng.random(len(p)) < p).astype(np.uint8)
@@ -360,7 +360,7 @@ class TestPool:
     def test_process_that_cannot_start_threads(self, run_python):
         code = START.replace("expected =", "limit(); expected =").replace(
             "def work():",
-            "_inputs.threads_for = lambda ns: 1\none = fl.log_loss(y, p)\ndef work():",
+            "_engine.threads_for = lambda ns: 1\none = fl.log_loss(y, p)\ndef work():",
             1,
         )
         limit = """
@@ -498,6 +498,6 @@ def test_threads_change_no_bit(rng):
     found = set()
     for n in (1, 2, 3, 5, 17):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_inputs, "threads_for", lambda nanoseconds, n=n: n)
+            patch.setattr(_engine, "threads_for", lambda nanoseconds, n=n: n)
             found.add(log_loss(y, p))
     assert len(found) == 1

@@ -9,48 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastlogloss._arrays import as_array
 from fastlogloss._kernels._labels import RecordTable, encode_strings, recode
 
 _CHUNK = 16384
 _BYTE = 255  # classes whose codes are bytes, with one more for what is no class
-
-
-def as_array(values):
-    """`values` as an ndarray, or None if that is not what scikit-learn would see.
-
-    Subclasses of ndarray other than memory maps mean something that a kernel does not
-    know (masks, units, matrix products).
-    """
-    if type(values) is np.ndarray:
-        array = values
-    elif isinstance(values, np.ndarray):
-        array = np.asarray(values) if isinstance(values, np.memmap) else None
-    else:
-        try:
-            array = np.asarray(values)
-        except Exception:  # whatever a foreign object raises, scikit-learn raises again
-            array = _widened(values)
-    if array is not None and array.dtype.kind == "V":
-        # bfloat16 and its like, types of extensions of numpy. float64 holds them all.
-        if np.can_cast(array.dtype, np.float64):
-            array = array.astype(np.float64)
-    return array
-
-
-def _widened(values):
-    """Tensors of bfloat16 and its like, of which numpy has no type, as float64.
-
-    Also those in a list. None for all else that numpy does not read.
-    """
-    try:
-        if type(values) in (list, tuple):
-            parts = [as_array(value) for value in values]
-            return None if any(p is None for p in parts) else np.asarray(parts)
-        # Complex numbers would lose their imaginary part.
-        is_real = getattr(values.dtype, "is_floating_point", False)
-        return np.asarray(values.double()) if is_real else None
-    except Exception:
-        return None
 
 
 # Codes are one of three classes. `whole` is an array of all codes or None, `y` the

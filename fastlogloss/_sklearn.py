@@ -4,8 +4,9 @@ import functools
 
 import numpy as np
 
+from fastlogloss._arrays import limits, sum_tolerance
+from fastlogloss._engine import worst_rows
 from fastlogloss._errors import add_reason
-from fastlogloss._inputs import limits, sum_tolerance, worst_rows
 
 _ONE_HOT = np.eye(2, dtype=np.int64)  # labels of two rows, those that it reads fastest
 METRICS = ("log_loss", "d2_log_loss_score")

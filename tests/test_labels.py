@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from fastlogloss import d2_log_loss_score, log_loss, sample_log_loss
 from fastlogloss._kernels._labels import RecordTable, encode_strings, kinds, recode
-from fastlogloss._targets import Factorized, encode, read, sorted_labels
+from fastlogloss._labels import Factorized, encode, read, sorted_labels
 
 CASES = [(t, 1) for t in label_types(2)] + [(t, 4) for t in label_types(4)]
 
@@ -275,7 +275,7 @@ class TestEncode:
 
 
 class TestCompiled:
-    """The hash tables, called as `_targets` calls them and as it never does."""
+    """The hash tables, called as `_labels` calls them and as it never does."""
 
     @pytest.mark.parametrize("itemsize", [1, 2, 3, 4, 7, 8, 9, 12, 16, 20, 40])
     @pytest.mark.parametrize("n_records", [1, 2, 17, 254, 255, 256, 5000])

@@ -1,0 +1,228 @@
+"""Array-likes to arrays of numbers that the kernels read, and what dtype they had.
+
+Functions return None for what is no such array; the caller then says why.
+"""
+
+import functools
+import math
+import sys
+from decimal import Decimal
+from numbers import Real
+
+import numpy as np
+
+from fastlogloss._kernels._labels import kinds
+
+_EPS = 2.0**-52
+# Machine epsilons; probabilities of all other types are made float64.
+_NARROW_EPS = {np.dtype(np.float32): 2.0**-23, np.dtype(np.float16): 2.0**-10}
+
+
+@functools.lru_cache(maxsize=256)
+def limits(dtype, n_columns):
+    """Machine epsilon, and how far from 1 the sum of a row is sure to be good.
+
+    scikit-learn adds up in the dtype of the probabilities, and in another order. Each
+    addition may be rounded otherwise than ours; but for that of two float64.
+    """
+    eps = _NARROW_EPS.get(dtype, _EPS)
+    additions = n_columns - 1
+    rounding = additions * _EPS if additions > 1 else 0.0
+    if eps != _EPS:
+        rounding += n_columns * eps / 2
+    return eps, sum_tolerance(eps) - rounding
+
+
+def sum_tolerance(eps):
+    """How far from 1 scikit-learn takes a sum: isclose(sum, 1, rtol=sqrt(eps))."""
+    return 1e-8 + math.sqrt(eps)
+
+
+FLOAT64 = np.dtype(np.float64)
+_PRECISIONS = frozenset([FLOAT64, *_NARROW_EPS])
+DOUBLE = limits(FLOAT64, 1000)  # for all that take the short way
+
+
+def as_array(values):
+    """`values` as an ndarray, or None if that is not what scikit-learn would see.
+
+    Subclasses of ndarray other than memory maps mean something that a kernel does not
+    know (masks, units, matrix products).
+    """
+    if type(values) is np.ndarray:
+        array = values
+    elif isinstance(values, np.ndarray):
+        array = np.asarray(values) if isinstance(values, np.memmap) else None
+    else:
+        try:
+            array = np.asarray(values)
+        except Exception:  # whatever a foreign object raises, scikit-learn raises again
+            array = _widened(values)
+    if array is not None and array.dtype.kind == "V":
+        # bfloat16 and its like, types of extensions of numpy. float64 holds them all.
+        if np.can_cast(array.dtype, np.float64):
+            array = array.astype(np.float64)
+    return array
+
+
+def _widened(values):
+    """Tensors of bfloat16 and its like, of which numpy has no type, as float64.
+
+    Also those in a list. None for all else that numpy does not read.
+    """
+    try:
+        if type(values) in (list, tuple):
+            parts = [as_array(value) for value in values]
+            return None if any(p is None for p in parts) else np.asarray(parts)
+        # Complex numbers would lose their imaginary part.
+        is_real = getattr(values.dtype, "is_floating_point", False)
+        return np.asarray(values.double()) if is_real else None
+    except Exception:
+        return None
+
+
+def as_scores(values):
+    """`as_numbers`, and the dtype that scikit-learn computes with: its `precision`."""
+    array = as_array(values)
+    if array is None or array.dtype is FLOAT64:
+        return array, FLOAT64
+    numbers = _as_numbers(array)
+    return numbers, FLOAT64 if numbers is None else precision(values)
+
+
+def precision(values):
+    """The dtype whose epsilon and tolerance are those of some scores.
+
+    That is float32 or float16 where the container says so itself: by numpy's dtype in
+    the order of this machine's bytes, be it an array's, a Series' or a data frame's.
+    All else is float64, as scikit-learn makes it: lists and tuples whatever they hold,
+    byte-swapped arrays, torch and polars, nullable and Arrow-backed columns, bfloat16.
+    (Not so under scikit-learn's array API dispatch, which knows torch.)
+    """
+    if type(values) is np.ndarray:
+        dtype = values.dtype
+        return dtype if dtype is FLOAT64 or dtype in _PRECISIONS else FLOAT64
+    if type(values) in (list, tuple):
+        return FLOAT64
+    dtype = getattr(values, "dtype", None)
+    if _is_pandas_frame(values):
+        dtypes = list(values.dtypes)
+        is_numpy = dtypes and all(isinstance(dtype, np.dtype) for dtype in dtypes)
+        dtype = np.result_type(*dtypes) if is_numpy else None
+    elif not isinstance(dtype, np.dtype) and _is_dispatched(values):
+        dtype = as_array(values).dtype
+    return dtype if isinstance(dtype, np.dtype) and dtype in _PRECISIONS else FLOAT64
+
+
+def _is_dispatched(values):
+    # Where that is switched on, scikit-learn computes with the array's own library.
+    if not (
+        hasattr(values, "__array_namespace__")
+        or type(values).__module__.startswith("torch")
+    ):
+        return False
+    config = getattr(sys.modules.get("sklearn"), "get_config", dict)()
+    return config.get("array_api_dispatch", False)
+
+
+def _is_pandas_frame(values):
+    pandas = sys.modules.get("pandas")
+    return isinstance(values, getattr(pandas, "DataFrame", ()))
+
+
+def has_sparse_columns(values):
+    # scikit-learn warns of them, and refuses those that are all sparse.
+    if not _is_pandas_frame(values):
+        return False
+    sparse = sys.modules["pandas"].SparseDtype
+    return any(isinstance(dtype, sparse) for dtype in values.dtypes)
+
+
+def is_array_like(values):
+    # scikit-learn's functions take nothing else, and a memoryview for a scalar.
+    return type(values) is not memoryview and (
+        hasattr(values, "__len__")
+        or hasattr(values, "shape")
+        or hasattr(values, "__array__")
+    )
+
+
+def as_numbers(values):
+    """An ndarray of real numbers, or None."""
+    array = as_array(values)
+    return None if array is None else _as_numbers(array)
+
+
+def _as_numbers(array):
+    if array.dtype.kind != "O":
+        return array
+    try:
+        if first_unreal(array) is None:
+            return array.astype(np.float64)
+    except Exception:  # scikit-learn raises it again
+        pass
+    return None
+
+
+def legible(values):
+    """`values` as scikit-learn can read them: tensors of bfloat16 as an array."""
+    if values is None or type(values) is np.ndarray:
+        return values
+    try:
+        np.asarray(values)
+    except Exception:  # who knows which
+        array = as_array(values)
+        return values if array is None else array
+    return values
+
+
+def first_unreal(objects):
+    """Index of the first of some objects that is no real number, or None.
+
+    Texts of numbers are none, and complex numbers would lose their imaginary part.
+    """
+    items = objects.ravel()
+    # To numpy, spans of time are whole numbers.
+    known = {
+        kind: issubclass(kind, Real | Decimal) and kind is not np.timedelta64
+        for kind in kinds(items)
+    }
+    if all(known.values()):
+        return None
+    for i, item in enumerate(items.tolist()):
+        # Arrays and tensors of no dimension say themselves what they hold.
+        if not known[type(item)] and not (
+            np.ndim(item) == 0
+            and np.can_cast(np.asarray(item).dtype, np.float64, "same_kind")
+        ):
+            return tuple(map(int, np.unravel_index(i, objects.shape)))
+    return None
+
+
+def as_columns(p):
+    """`p` as (n,) for the positive class or (n, K), and the number of classes.
+
+    Zero classes where it is neither, or holds no real numbers.
+    """
+    if p.dtype.kind not in "fiub":
+        return p, 0
+    if p.ndim == 1:
+        return p, 2
+    if p.ndim != 2:
+        return p, 0
+    if p.shape[1] == 1:
+        return p[:, 0], 2
+    return p, p.shape[1]
+
+
+def as_weights(sample_weight, n):
+    """An ndarray of `n` real numbers, or None."""
+    weights = as_numbers(sample_weight)
+    if weights is None or not is_real(weights) or weights.shape != (n,):
+        return None
+    return weights
+
+
+def is_real(array):
+    # Wider floats would lose their last bits: scikit-learn keeps them.
+    return array.dtype.kind in "fiub" and array.dtype.itemsize <= 8

@@ -1,0 +1,289 @@
+"""Runs the kernels over all rows: the only caller of them, and of threads."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from fastlogloss import _kernels
+from fastlogloss._arrays import DOUBLE, FLOAT64, limits
+from fastlogloss._labels import StoredCodes
+from fastlogloss._sums import Sum, sum_of_chunks, sum_of_products
+from fastlogloss._threads import threads_for
+
+LossState = _kernels.LossState
+BAD_ROW_SUM = _kernels.loops.BAD_ROW_SUM
+INVALID = ~BAD_ROW_SUM  # whatever else is wrong
+
+_CHUNK = 16384
+_CHANGED = "{} was changed by another thread during the call"
+_MAX_WORK = 1000  # of a search that decides most cases at once
+
+
+class Options(NamedTuple):
+    """What scores and targets mean; the defaults are those of probabilities."""
+
+    eps: float | None = None  # None: that of the precision
+    from_logits: bool = False
+    soft: bool = False
+    smoothing: float = 0.0
+    precision: np.dtype = FLOAT64  # of the scores; see the function
+    # The rest is about scores that scikit-learn does not see.
+    name: str = "y_score"  # where something is wrong with them
+    of: str = ""  # " of model 3", likewise
+    y_name: str = "y_true"
+
+    def of_precision(self, dtype):
+        """The same for scores of another precision."""
+        return self if dtype is self.precision else self._replace(precision=dtype)
+
+
+class Sums(NamedTuple):
+    """What a pass over all rows has found."""
+
+    loss: Sum
+    weight: Sum
+    status: int  # union of the flags BAD_*
+    bad_sum_from: int  # as of an Evaluation
+    n_classes_seen: int
+
+    @property
+    def mean(self):
+        """That of validated rows, whose weights did not sum to zero then."""
+        if self.weight.value == 0:
+            raise RuntimeError(_CHANGED.format("sample_weight"))
+        return self.loss.over(self.weight)
+
+
+def new_state(p, options, target_tolerance=0.0):
+    """An empty `LossState` for scores like `p`."""
+    n_columns = 1 if p.ndim == 1 else p.shape[1]
+    low, tolerance = limits(options.precision, max(n_columns, 2))
+    if options.eps is not None:
+        low = options.eps
+    return LossState(
+        n_columns,
+        low,
+        1.0 - low,
+        tolerance,
+        from_logits=options.from_logits,
+        soft=options.soft,
+        smoothing=options.smoothing,
+        target_tolerance=target_tolerance,
+    )
+
+
+def add(
+    codes,
+    p,
+    weights,
+    options,
+    rows=None,
+    *,
+    gradient=None,
+    hessian=None,
+    weight_factor=1.0,
+    **scaling,
+):
+    """`Sums` over all rows: one call of the kernel or, from buffers, many.
+
+    Losses of rows and derivatives are written to `rows`, `gradient` and `hessian`, if
+    given; `scaling` is passed on to the kernel. Weights are multiplied by their factor,
+    a power of 2; with one, the sums mean nothing but by their quotient.
+    """
+    state = new_state(p, options, codes.tolerance)
+    outputs = {"rows": rows, "gradient": gradient, "hessian": hessian}
+    whole = codes.whole is not None and weight_factor == 1
+    threads = 1
+    if p.size > _CHUNK:
+        threads = threads_for(_nanoseconds(p, weights, options, gradient))
+    done = whole and state.add(
+        codes.whole, p, weights, n_threads=threads, **outputs, **scaling
+    )
+    if not done:
+        _add_chunks(state, codes, p, weights, weight_factor, outputs, scaling)
+    status = state.status
+    if (
+        state.in_range
+        or rows is not None
+        or status & INVALID
+        or scaling.get("check_only")
+    ):
+        loss, weight = Sum(state.loss), Sum(state.weight)
+    else:
+        loss, weight = _sums_of_any_range(codes, p, weights, options, state.block_rows)
+    return Sums(loss, weight, status, state.bad_sum_from, state.n_classes_seen)
+
+
+def _sums_of_any_range(codes, p, weights, options, n_rows):
+    """Sums of losses and weights, whatever their magnitude; memory for a block."""
+    loss = Sum(0.0)
+    for start in range(0, len(p), n_rows):
+        chunk = p[start : start + n_rows]
+        code = StoredCodes(codes.chunk(start, start + n_rows), codes.tolerance)
+        rows, shift = _rows_of_any_range(code, chunk, options)
+        w = np.ones(len(chunk))
+        if weights is not None:
+            w = weights[start : start + n_rows].astype(np.float64)
+        loss += sum_of_products(rows, w, shift)
+    return loss, Sum(float(len(p))) if weights is None else sum_of_weights(weights)
+
+
+def sum_of_weights(weights):
+    """Their exact sum, rounded once."""
+
+    def chunks():
+        for start in range(0, len(weights), _CHUNK):
+            yield weights[start : start + _CHUNK].astype(np.float64)
+
+    return sum_of_chunks(chunks, len(weights))
+
+
+def _rows_of_any_range(codes, p, options):
+    """Losses of rows, to be multiplied by ``2**shift``, and these exponents."""
+    rows, shift = np.empty(len(p)), np.zeros(len(p), np.int32)
+    _write(codes, p, options, rows)
+    if options.from_logits:  # others are between 2^-53 and 745, or as given
+        for found, exponent in ((np.isinf(rows), 2), (rows < 2.0**-1000, -1000)):
+            if found.any():
+                scaled = np.empty(len(p))
+                _write(codes, p, options, scaled, row_scale=2.0**-exponent)
+                rows[found], shift[found] = scaled[found], exponent
+    return rows, shift
+
+
+def _write(codes, p, options, rows, **scaling):
+    if add(codes, p, None, options, rows, **scaling).status & INVALID:
+        raise RuntimeError("an argument was changed by another thread during the call")
+
+
+def _nanoseconds(p, weights, options, gradient):
+    # What one thread takes at the least (AVX-512), about: per number, and per row.
+    number = 0.4 if p.ndim == 1 or p.shape[1] == 2 else 0.25
+    number += 0.6 * options.from_logits + 1.0 * (gradient is not None)
+    return p.size * number + len(p) * 0.8 * (weights is not None)
+
+
+def _add_chunks(state, codes, p, weights, weight_factor, outputs, scaling):
+    # Blocks are the same as in one call, and so is the sum to the last bit.
+    dtype = np.dtype(np.float32 if p.dtype.type is np.float32 else np.float64)
+    n_rows = state.block_rows
+    outputs = {name: out for name, out in outputs.items() if out is not None}
+    buffers = {
+        name: np.empty(out[:n_rows].shape, out.dtype)
+        for name, out in outputs.items()
+        if not (out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative)
+    }
+    for start in range(0, len(p), n_rows):
+        chunk = slice(start, min(start + n_rows, len(p)))
+        w = weights
+        if w is not None:
+            w = np.require(w[chunk], np.float64, "CA")
+            if weight_factor != 1:
+                w = w * weight_factor
+        written = {
+            name: buffers[name][: chunk.stop - start] if name in buffers else out[chunk]
+            for name, out in outputs.items()
+        }
+        done = state.add(
+            codes.chunk(chunk.start, chunk.stop),
+            np.require(p[chunk], dtype, "CA"),
+            w,
+            **written,
+            **scaling,
+        )
+        if not done:
+            raise RuntimeError("the kernel refused its own buffers")
+        if state.status & INVALID:
+            return
+        for name in buffers:
+            outputs[name][chunk] = written[name]
+
+
+def worst_rows(p, first=0):
+    """Of some rows after the other: the row whose sum is furthest from 1, and the sum.
+
+    Yields (start, stop, row, sum), from row `first` on. A NaN is furthest.
+    """
+    dtype = np.dtype(np.float32 if p.dtype.type is np.float32 else np.float64)
+    step = max(1, 2 * _CHUNK // p.shape[1])
+    for start in range(first, len(p), step):
+        chunk = p[start : start + step]
+        found = _kernels.loops.worst_row(chunk)
+        if found is None:
+            found = _kernels.loops.worst_row(np.require(chunk, dtype, "CA"))
+        row, total = found
+        yield start, start + len(chunk), start + row, total
+
+
+def null_loss(codes, n_classes, weights=None):
+    """Sum of the losses if each class had the probability of its share in the rows.
+
+    By the same kernel as the loss that it is compared with: a model that predicts the
+    shares explains nothing, to the last bit.
+
+    Returns
+    -------
+    Sum
+    """
+    low, tolerance = DOUBLE  # shares are float64, whatever the probabilities are
+    # Beyond [0, 1], where there are negative weights, scikit-learn clips too.
+    share = np.clip(_class_shares(codes, n_classes, weights), low, 1.0 - low)
+    state = LossState(1, low, 1.0 - low, tolerance)
+    for code, w in _code_chunks(codes, n_classes, weights):
+        state.add(np.ones(len(code), np.uint8), share[code], w)
+    if state.in_range:
+        return Sum(state.loss)
+    loss, rows = Sum(0.0), np.empty(n_classes)
+    state.add(np.ones(n_classes, np.uint8), share, rows=rows)
+    for code, w in _code_chunks(codes, n_classes, weights):
+        loss += sum_of_products(rows[code], w)
+    if loss.value == 0 and not np.any(weights < 0):  # no clipped share costs nothing
+        raise RuntimeError(_CHANGED.format("sample_weight"))
+    return loss
+
+
+def _class_shares(codes, n_classes, weights=None):
+    """Each class's share of the weight; negative weights may make it anything."""
+    for power in (0, -600):  # the second where the sums overflow
+        total = np.zeros(n_classes)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for code, w in _code_chunks(codes, n_classes, weights):
+                if power:
+                    w = np.ldexp(w, power)
+                total += np.bincount(code, w, n_classes)
+            whole = total.sum()
+        if math.isfinite(whole):
+            break
+    if not (math.isfinite(whole) and total.any()):  # it was not when it was validated
+        raise RuntimeError(_CHANGED.format("sample_weight"))
+    with np.errstate(divide="ignore", invalid="ignore"):  # weights that nearly cancel
+        return np.nan_to_num(total / whole, nan=0.0, posinf=np.inf, neginf=-np.inf)
+
+
+def _code_chunks(codes, n_classes, weights):
+    for start in range(0, len(codes), _CHUNK):
+        stop = start + _CHUNK
+        w = weights
+        if w is not None:
+            w = np.require(w[start:stop], np.float64, "CA")
+        # A copy: nobody else may change what has been looked at.
+        code = np.array(codes.chunk(start, stop), dtype=np.intp)
+        if code.min() < 0 or code.max() >= n_classes:
+            raise RuntimeError(_CHANGED.format("y_true"))
+        yield code, w
+
+
+def overlap(out, *arrays):
+    """Whether writing to `out` may change one of the arrays, of which some are None.
+
+    Where it would take long to find out, it may.
+    """
+    try:
+        return any(
+            np.shares_memory(out, array, max_work=_MAX_WORK)
+            for array in arrays
+            if array is not None
+        )
+    except np.exceptions.TooHardError:
+        return True
