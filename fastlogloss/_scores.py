@@ -214,14 +214,13 @@ def read_weights(sample_weight, n, mean=True):
             f"sample_weight must be {n} real numbers of up to 64 bits, got "
             f"{describe(sample_weight)}"
         )
-    total = _sum_weights(weights)
+    total = float(sum_of_weights(weights))
     if total == 0 or not math.isfinite(total):
         at = find(lambda w: ~np.isfinite(w), weights)
         if at is not None:
             raise ValueError(
                 f"sample_weight must be finite, got {weights[at]} in {place(at)}"
             )
-        total = float(sum_of_weights(weights))
         if math.isnan(total):
             raise_changed()
     if total == 0:
@@ -230,22 +229,6 @@ def read_weights(sample_weight, n, mean=True):
         if find(lambda w: w != 0, weights) is None:
             raise ValueError("sample_weight is zero in all rows")
     return weights, total
-
-
-def _sum_weights(weights):
-    # In chunks whatever the type and layout, of which no bit of the sum may depend. The
-    # kernel keeps others from resizing a chunk, but not the array that it is a part of.
-    guard = _kernels.loops.hold(weights)
-    sums = []
-    for start in range(0, len(weights), CHUNK):
-        chunk = weights[start : start + CHUNK]
-        chunk = np.require(chunk, np.float64, "CA")
-        sums.append(_kernels.loops.sum_weights(chunk))
-    del guard
-    try:
-        return math.fsum(sums)
-    except (OverflowError, ValueError):  # the second of infinities of both signs
-        return math.nan
 
 
 def read_targets(y_true, scores, weights, weight_sum, classes=None):

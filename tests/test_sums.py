@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fastlogloss import LogLoss, log_loss, log_loss_gradient
@@ -84,6 +84,33 @@ class TestCancellation:
         w = np.array([1e308, 1e308, -1e308, -1e308, 1e-291])
         assert sum_of_weights(w) == Sum(1e-291)
         assert LogLoss([0, 1, 0, 1, 0], sample_weight=w)([0.5] * 5) == math.log(2)
+
+    @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=300), st.integers(0, 60))
+    def test_weights_of_both_signs(self, some, power):
+        """Their sum is exact but for a rounding, however little is left of it."""
+        w = np.array([*some, *(-x * 2.0**power for x in some), 1.5])
+        w = np.concatenate([w, -w[len(some) : -1]])
+        exact = sum(map(Fraction, w.tolist()))
+        total = fraction(sum_of_weights(w))
+        assert abs(total - exact) <= EPS * abs(exact)
+        assume(exact != 0)
+        y = np.arange(len(w)) % 2
+        found = log_loss_gradient(y, np.full(len(w), 0.5), sample_weight=w)[1]
+        share = Fraction(w[-1]) / exact
+        assert float(found[-1]) == pytest.approx(
+            float(share) * 2 * (-1) ** int(y[-1]), rel=1e-14, abs=1e-300
+        )
+
+    @pytest.mark.parametrize("spec", [{}, {"label_smoothing": 0.25}])
+    def test_mean_of_equal_losses(self, spec):
+        y, p = np.array([0, 1, 0, 1, 0]), np.full(5, 0.5)
+        w = np.array([1e16, 1e16, -1e16, -1e16, 3.5])
+        loss = LogLoss(y, sample_weight=w, **spec)
+        gradient = log_loss_gradient(y, p, sample_weight=w, **spec)
+        expected = pytest.approx(math.log(2), rel=2e-15)
+        assert log_loss(y, p, sample_weight=w, **spec) == expected
+        assert loss(p) == gradient[0] == expected
+        assert loss.many([p, p]) == expected
 
     def test_derivatives(self):
         n = 256

@@ -126,6 +126,7 @@ cdef void merge(Partial* total, const Partial* part) noexcept nogil:
     total.loss_tail += part.loss_tail
     add_compensated(&total.weight, &total.weight_tail, part.weight)
     total.weight_tail += part.weight_tail
+    total.signs |= part.signs
     total.n_ones += part.n_ones
     note(total, part.status, part.bad_sum_from)
 
@@ -319,9 +320,8 @@ cdef double loss_of(const Partial* total, const Task* task) noexcept nogil:
 cdef inline bint in_range(
     double loss, double weight, Py_ssize_t n, const Task* task, bint weighted
 ) noexcept nogil:
-    # Whether nothing was lost beyond the range of doubles, nor weights that nearly
-    # cancel. Below MIN_SUM a row, terms that are no normal numbers could be more than
-    # 2^-55 off their sum.
+    # Whether nothing was lost beyond the range of doubles. Below MIN_SUM a row, terms
+    # that are no normal numbers could be more than 2^-55 off their sum.
     if not (weighted or task.from_logits):
         return True
     return (
@@ -689,6 +689,11 @@ cdef class LossState:
         return in_range(loss, weight, self.n_rows, &self.task, self.weighted)
 
     @property
+    def signed(self):
+        """Whether some weight is negative: their sum may be mostly rounding then."""
+        return self.total.signs >> 63 != 0
+
+    @property
     def n_classes_seen(self):
         """Number of different labels among the rows."""
         return count_seen(
@@ -697,16 +702,16 @@ cdef class LossState:
 
 
 def sum_weights(cnp.ndarray w not None):
-    """Sum of plain float64 weights; not finite if one of them, or a part of it, is."""
-    cdef double total = 0, tail = 0
+    """Sum of plain float64 weights, what it was rounded by, and the sum of sizes.
+
+    For up to 2^14 weights the two are their sum within 2^-84 of the third.
+    """
+    cdef double total, tail, size
     cdef const double* first = <const double*>cnp.PyArray_DATA(w)
     if not (_is_plain(w, 1) and cnp.PyArray_TYPE(w) == cnp.NPY_DOUBLE):
         raise TypeError("weights must be a plain array of float64")
-    guard = hold(w)
-    with nogil:
-        add_weights(first, cnp.PyArray_DIM(w, 0), &total, &tail)
-    del guard
-    return total + tail
+    sum_compensated(first, cnp.PyArray_DIM(w, 0), &total, &tail, &size)
+    return total, tail, size
 
 
 def worst_row(cnp.ndarray p not None):
@@ -785,7 +790,7 @@ cdef object _short_mean(
             raise MemoryError()
     run_block(&span, task, 0, &part, seen, scratch)
     free_buffer(scratch)
-    if part.status:
+    if part.status or part.signs >> 63:
         return None
     if all_classes and count_seen(&part, task, span.n, seen, 1) != max(k, 2):
         return None
@@ -865,6 +870,7 @@ def many_like(
             if w is not None:
                 weight = totals[model].weight + totals[model].weight_tail
             good &= in_range(loss, weight, many.span.n, &many.task, w is not None)
+            good &= totals[model].signs >> 63 == 0
             (<double*>cnp.PyArray_DATA(losses))[model] = loss / weight
     finally:
         free(seen)

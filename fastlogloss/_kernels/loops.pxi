@@ -99,6 +99,7 @@ from fastlogloss._kernels.vector cimport (
     free_buffer,
     log_array,
     new_buffer,
+    sum_compensated,
     tree_sum,
 )
 
@@ -208,6 +209,7 @@ cdef struct Partial:
     double loss_tail
     double weight           # sum(w) = weight + weight_tail
     double weight_tail
+    uint64_t signs          # bit 63: some weight is negative, or -0.0
     int64_t n_ones          # rows of label 1, where n_columns == 1
     Py_ssize_t bad_sum_from  # first row of a tile with a bad sum, or -1
     int status

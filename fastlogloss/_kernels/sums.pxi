@@ -131,20 +131,6 @@ cdef inline void add_lanes(RowSum* row) noexcept nogil:
     memset(row.part, 0, 4 * sizeof(double))
 
 
-cdef inline void add_weights(
-    const double* w,        # IN  (n,)
-    Py_ssize_t n,
-    double* total,          # IN/OUT
-    double* tail,           # IN/OUT
-) noexcept nogil:
-    cdef Py_ssize_t i, j
-    for j in range(n // TILE):
-        fetch_ahead(<const char*>w, j * TILE, TILE, sizeof(double))
-        add_compensated(total, tail, tree_sum(w + j * TILE, TILE))
-    for i in range(n // TILE * TILE, n):
-        add_compensated(total, tail, w[i])
-
-
 cdef inline void add_log_excesses(
     const double* x,        # IN  (TILE,), not negative
     double* total,          # IN/OUT (TILE,): log(1 + x) is added
@@ -174,6 +160,7 @@ cdef inline void add_tile(
     cdef double padded[TILE]
     cdef double term[TILE]
     cdef double weight[HALF_TILE]
+    cdef uint64_t signs = 0
     cdef Py_ssize_t i, j = HALF_TILE
     if w == NULL or n < TILE:
         for i in range(n):
@@ -191,6 +178,8 @@ cdef inline void add_tile(
             term[i] = silent_log(q[i], w[i]) + silent_log(q[j + i], w[j + i])
     for i in range(HALF_TILE):
         weight[i] = w[i] + w[j + i]
+        signs |= to_bits(w[i]) | to_bits(w[j + i])
+    part.signs |= signs
     add_compensated(&part.loss, &part.loss_tail, -tree_sum(term, HALF_TILE))
     add_compensated(&part.weight, &part.weight_tail, tree_sum(weight, HALF_TILE))
 
@@ -206,6 +195,7 @@ cdef inline void add_terms(
     cdef Py_ssize_t i
     for i in range(n):
         weight[i] = w[i]
+        part.signs |= to_bits(w[i])
         term[i] = 0.0 if w[i] == 0 else loss[i] * w[i]
     for i in range(n, TILE):
         weight[i] = 0.0

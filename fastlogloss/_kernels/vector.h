@@ -81,6 +81,31 @@ FLL_INLINE double tree_sum(const double *x, ptrdiff_t n)
     return sum_of_4(lane, 1);
 }
 
+/* total + tail is the sum of n numbers, `size` that of their sizes. In eight lanes, and
+   all that an addition rounds off is added up, too. */
+FLL_INLINE void sum_compensated(const double *x, ptrdiff_t n, double *total,
+                                double *tail, double *size)
+{
+    double sum[8] = {0.0}, error[8] = {0.0}, absolutes[8] = {0.0}, next;
+    ptrdiff_t i = 0, j;
+    for (; i < n; i += 8) {
+        const ptrdiff_t m = n - i < 8 ? n - i : 8;
+        for (j = 0; j < m; ++j) {
+            next = sum[j] + x[i + j];
+            error[j] += sum_error(sum[j], x[i + j], next);
+            sum[j] = next;
+            absolutes[j] += absolute(x[i + j]);
+        }
+    }
+    *total = *tail = *size = 0.0;
+    for (j = 0; j < 8; ++j) {
+        next = *total + sum[j];
+        *tail += sum_error(*total, sum[j], next) + error[j];
+        *total = next;
+        *size += absolutes[j];
+    }
+}
+
 /* out = exp(-|x|) */
 FLL_INLINE void exp_array(const double *x, ptrdiff_t n, double *out)
 {

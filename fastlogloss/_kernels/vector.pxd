@@ -16,3 +16,6 @@ cdef extern from "vector.h" nogil:
     )
     double* new_buffer(size_t n)
     void free_buffer(double* buffer)
+    void sum_compensated(
+        const double* x, Py_ssize_t n, double* total, double* tail, double* size
+    )
