@@ -7,12 +7,11 @@ import numpy as np
 
 from fastlogloss import _kernels
 from fastlogloss._arrays import DOUBLE, FLOAT64, limits
-from fastlogloss._labels import StoredCodes
 from fastlogloss._sums import Sum, sum_of_chunks, sum_of_products
 from fastlogloss._threads import threads_for
 
-LossState = _kernels.LossState
-BAD_ROW_SUM = _kernels.loops.BAD_ROW_SUM
+loops = _kernels.loops
+BAD_ROW_SUM = loops.BAD_ROW_SUM
 INVALID = ~BAD_ROW_SUM  # whatever else is wrong
 
 _CHUNK = 16384
@@ -56,13 +55,12 @@ class Sums(NamedTuple):
         return self.loss.over(self.weight)
 
 
-def new_state(p, options, target_tolerance=0.0):
-    """An empty `LossState` for scores like `p`."""
-    n_columns = 1 if p.ndim == 1 else p.shape[1]
+def new_spec(n_columns, options, target_tolerance=0.0):
+    """What the kernels go by; one column is that of class 1."""
     low, tolerance = limits(options.precision, max(n_columns, 2))
     if options.eps is not None:
         low = options.eps
-    return LossState(
+    return loops.Spec(
         n_columns,
         low,
         1.0 - low,
@@ -92,17 +90,23 @@ def add(
     given; `scaling` is passed on to the kernel. Weights are multiplied by their factor,
     a power of 2; with one, the sums mean nothing but by their quotient.
     """
-    state = new_state(p, options, codes.tolerance)
+    spec = new_spec(1 if p.ndim == 1 else p.shape[1], options, codes.tolerance)
     outputs = {"rows": rows, "gradient": gradient, "hessian": hessian}
-    whole = codes.whole is not None and weight_factor == 1
     threads = 1
     if p.size > _CHUNK:
         threads = threads_for(_nanoseconds(p, weights, options, gradient))
-    done = whole and state.add(
-        codes.whole, p, weights, n_threads=threads, **outputs, **scaling
-    )
-    if not done:
-        _add_chunks(state, codes, p, weights, weight_factor, outputs, scaling)
+    if weight_factor == 1:
+        state = spec.run(
+            codes.y,
+            p,
+            weights,
+            classes=codes.classes,
+            n_threads=threads,
+            **outputs,
+            **scaling,
+        )
+    else:
+        state = _run_weighted(spec, codes, p, weights, weight_factor, outputs, scaling)
     status = state.status
     loss, weight = Sum(state.loss), Sum(state.weight)
     if rows is None and not status & INVALID and not scaling.get("check_only"):
@@ -114,7 +118,7 @@ def add(
             good = weight.exponent == 0 and error <= _CANCELLED * abs(weight.value)
         if not good:
             loss, weight = _sums_of_any_range(
-                codes, p, weights, options, state.block_rows
+                codes, p, weights, options, spec.block_rows
             )
     return Sums(loss, weight, status, state.bad_sum_from, state.n_classes_seen)
 
@@ -124,8 +128,8 @@ def _sums_of_any_range(codes, p, weights, options, n_rows):
     loss = Sum(0.0)
     for start in range(0, len(p), n_rows):
         chunk = p[start : start + n_rows]
-        code = StoredCodes(codes.chunk(start, start + n_rows), codes.tolerance)
-        rows, shift = _rows_of_any_range(code, chunk, options)
+        part = codes.part(start, start + n_rows)
+        rows, shift = _rows_of_any_range(part, chunk, options)
         w = np.ones(len(chunk))
         if weights is not None:
             w = weights[start : start + n_rows].astype(np.float64)
@@ -143,12 +147,12 @@ def sum_of_weights(weights):
 
     def chunks():
         for start in range(0, len(weights), _CHUNK):
-            yield np.require(weights[start : start + _CHUNK], np.float64, "CA")
+            yield weights[start : start + _CHUNK]
 
-    guard = _kernels.loops.hold(weights)
+    guard = loops.hold(weights)
     parts, sizes = [], 0.0
     for chunk in chunks():
-        total, tail, size = _kernels.loops.sum_weights(chunk)
+        total, tail, size = loops.sum_weights(chunk)
         parts += total, tail
         sizes += size
     del guard
@@ -187,40 +191,24 @@ def _nanoseconds(p, weights, options, gradient):
     return p.size * number + len(p) * 0.8 * (weights is not None)
 
 
-def _add_chunks(state, codes, p, weights, weight_factor, outputs, scaling):
-    # Blocks are the same as in one call, and so is the sum to the last bit.
-    dtype = np.dtype(np.float32 if p.dtype.type is np.float32 else np.float64)
-    n_rows = state.block_rows
+def _run_weighted(spec, codes, p, weights, factor, outputs, scaling):
+    """`Spec.run` with weights times a factor, block by block."""
+    totals = None
     outputs = {name: out for name, out in outputs.items() if out is not None}
-    buffers = {
-        name: np.empty(out[:n_rows].shape, out.dtype)
-        for name, out in outputs.items()
-        if not (out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative)
-    }
-    for start in range(0, len(p), n_rows):
-        chunk = slice(start, min(start + n_rows, len(p)))
-        w = weights
-        if w is not None:
-            w = np.require(w[chunk], np.float64, "CA")
-            if weight_factor != 1:
-                w = w * weight_factor
-        written = {
-            name: buffers[name][: chunk.stop - start] if name in buffers else out[chunk]
-            for name, out in outputs.items()
-        }
-        done = state.add(
-            codes.chunk(chunk.start, chunk.stop),
-            np.require(p[chunk], dtype, "CA"),
-            w,
-            **written,
+    for start in range(0, len(p), spec.block_rows):
+        rows = slice(start, start + spec.block_rows)
+        part = spec.run(
+            codes.y[rows],
+            p[rows],
+            weights[rows].astype(np.float64) * factor,
+            classes=codes.classes,
+            **{
+                name: out if out is None else out[rows] for name, out in outputs.items()
+            },
             **scaling,
         )
-        if not done:
-            raise RuntimeError("the kernel refused its own buffers")
-        if state.status & INVALID:
-            return
-        for name in buffers:
-            outputs[name][chunk] = written[name]
+        totals = part if totals is None else totals + part
+    return totals
 
 
 def worst_rows(p, first=0):
@@ -228,14 +216,10 @@ def worst_rows(p, first=0):
 
     Yields (start, stop, row, sum), from row `first` on. A NaN is furthest.
     """
-    dtype = np.dtype(np.float32 if p.dtype.type is np.float32 else np.float64)
     step = max(1, 2 * _CHUNK // p.shape[1])
     for start in range(first, len(p), step):
         chunk = p[start : start + step]
-        found = _kernels.loops.worst_row(chunk)
-        if found is None:
-            found = _kernels.loops.worst_row(np.require(chunk, dtype, "CA"))
-        row, total = found
+        row, total = loops.worst_row(chunk)
         yield start, start + len(chunk), start + row, total
 
 
@@ -252,13 +236,14 @@ def null_loss(codes, n_classes, weights=None):
     low, tolerance = DOUBLE  # shares are float64, whatever the probabilities are
     # Beyond [0, 1], where there are negative weights, scikit-learn clips too.
     share = np.clip(_class_shares(codes, n_classes, weights), low, 1.0 - low)
-    state = LossState(1, low, 1.0 - low, tolerance)
+    spec, state = loops.Spec(1, low, 1.0 - low, tolerance), None
     for code, w in _code_chunks(codes, n_classes, weights):
-        state.add(np.ones(len(code), np.uint8), share[code], w)
+        part = spec.run(np.ones(len(code), np.uint8), share[code], w)
+        state = part if state is None else state + part
     if state.in_range:
         return Sum(state.loss)
     loss, rows = Sum(0.0), np.empty(n_classes)
-    state.add(np.ones(n_classes, np.uint8), share, rows=rows)
+    spec.run(np.ones(n_classes, np.uint8), share, rows=rows)
     for code, w in _code_chunks(codes, n_classes, weights):
         loss += sum_of_products(rows[code], w)
     if loss.value == 0 and not np.any(weights < 0):  # no clipped share costs nothing

@@ -10,79 +10,57 @@ from typing import NamedTuple
 import numpy as np
 
 from fastlogloss._arrays import as_array
+from fastlogloss._kernels import loops
 from fastlogloss._kernels._labels import RecordTable, encode_strings, recode
 
 _CHUNK = 16384
+_FIRST = 256  # rows that mostly hold all labels
 _BYTE = 255  # classes whose codes are bytes, with one more for what is no class
 
 
-# Codes are one of three classes. `whole` is an array of all codes or None, `y` the
-# caller's array that they are read from or None; what is no plain array of a type that
-# kernels read is made one a chunk at a time.
+class Codes:
+    """Labels that stand for codes, or soft targets, as the caller has them.
 
+    Attributes
+    ----------
+    y : ndarray
+        Of any numeric type and layout: kernels read it as it is.
+    classes : ndarray or None
+        What stands for each code in `y`; None where they are the codes, as far as the
+        kernel will find, or targets.
+    tolerance : float
+        Of the sum of a row of targets.
+    """
 
-class DirectCodes:
-    """Numbers that are taken to be codes, or targets; the kernel checks that."""
+    __slots__ = ("classes", "tolerance", "y")
 
-    def __init__(self, y, dtype=None, tolerance=0.0):
-        self.y = self.whole = y
-        self.tolerance = tolerance  # of the sum of a row of targets
-        # Kernels read uint8 (and bool), int64 and float64.
-        if dtype is None and y.dtype.kind != "f":
-            is_byte = y.dtype.itemsize == 1 and y.dtype.kind in "bu"
-            dtype = np.uint8 if is_byte else np.int64
-        self.dtype = np.dtype(dtype)  # of None: float64
-
-    def __len__(self):
-        return len(self.y)
-
-    def chunk(self, start, stop):
-        return np.require(self.y[start:stop], self.dtype, "CA")
-
-
-class NumericCodes:
-    """Numeric labels, looked up twice so that no array of codes is needed."""
-
-    whole = None  # there is no such array
-    tolerance = 0.0
-
-    def __init__(self, y, table, code_of_number):
+    def __init__(self, y, classes=None, tolerance=0.0):
         self.y = y
-        self.table = table
-        self.code_of_number = code_of_number
-
-    def __len__(self):
-        return len(self.y)
-
-    def chunk(self, start, stop):
-        records = _records(self.y[start:stop])
-        codes = np.empty(len(records), np.int64)
-        if not self.table.encode(records, codes):
-            codes.fill(-1)  # changed by another thread since the first look
-        recode(codes, self.code_of_number)
-        return codes
-
-
-class StoredCodes:
-    """Codes of labels that are slow to look up."""
-
-    y = None
-
-    def __init__(self, codes, tolerance=0.0):
-        self.whole = codes
+        self.classes = classes
         self.tolerance = tolerance
 
     def __len__(self):
-        return len(self.whole)
+        return len(self.y)
+
+    def part(self, start, stop):
+        """The same for some rows."""
+        return Codes(self.y[start:stop], self.classes, self.tolerance)
 
     def chunk(self, start, stop):
-        return self.whole[start:stop]
+        """Codes of some rows; one too many for what is no class."""
+        y = self.y[start:stop]
+        if self.classes is None:
+            return y.astype(np.int64) if y.dtype.kind in "biu" else y
+        codes = np.empty(len(y), np.int64)
+        if not loops.encode(y, self.classes, codes):
+            codes[codes < 0] = len(self.classes)
+        return codes
 
 
 class Encoded(NamedTuple):
     """Codes and what was found on the way."""
 
-    codes: object  # one of the classes above
+    codes: Codes
     classes: list  # what the codes stand for
     unseen: bool  # some label is none of the classes; its code is len(classes)
 
@@ -255,18 +233,49 @@ def _is_one_type(values):
 def _encode_numeric(y, classes, limit):
     if y.dtype.itemsize > 8:
         return None
+    dtype = _record_dtype(y.dtype)
+    if classes is not None:
+        try:
+            values = np.array(classes, dtype)
+        except (TypeError, ValueError, OverflowError):  # strings; beyond the dtype
+            values = None
+        if values is None or not (values == np.array(classes, object)).all():
+            return _encode_others(y, classes, limit)
+        codes = Codes(y, values)
+        unseen = any(
+            (codes.chunk(i, i + _CHUNK) == len(classes)).any()
+            for i in range(0, len(y), _CHUNK)
+        )
+        return Encoded(codes, classes, unseen)
     table = RecordTable(8, limit)
-    for start in range(0, len(y), _CHUNK):
-        if not table.encode(_records(y[start : start + _CHUNK])):
+    start, stop = 0, _FIRST
+    while start < len(y):
+        if not table.encode(_records(y[start:stop])):
             return None
-    found = np.frombuffer(table.tobytes(), _record_dtype(y.dtype))
+        if len(table) == limit:
+            break  # the kernel finds out whether that is all
+        start, stop = stop, stop + _CHUNK
+    found = np.frombuffer(table.tobytes(), dtype)
     if y.dtype.kind == "b":
         found = found.astype(bool)
     found = _class_list(found)
     if found is None:
         return None
-    classes, code_of_number, unseen = _match(found, classes)
-    return Encoded(NumericCodes(y, table, code_of_number), classes, unseen)
+    found.sort()
+    return Encoded(Codes(y, np.array(found, dtype)), found, False)
+
+
+def _encode_others(y, classes, limit):
+    """Labels some of whose classes are of another type: looked up once, and stored."""
+    table = RecordTable(8, limit)
+    numbers = np.empty(len(y), np.int64)
+    for start in range(0, len(y), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        if not table.encode(_records(y[chunk]), numbers[chunk]):
+            return None
+    found = np.frombuffer(table.tobytes(), _record_dtype(y.dtype))
+    found = _class_list(found.astype(bool) if y.dtype.kind == "b" else found)
+    return None if found is None else _store(numbers, found, classes)
 
 
 def _are_integral(values):
@@ -291,7 +300,7 @@ def _store(numbers, found, classes):
     if len(classes) > _BYTE and numbers.itemsize == 1:
         numbers = numbers.astype(np.int64)
     recode(numbers, code_of_number)
-    return Encoded(StoredCodes(numbers), classes, unseen)
+    return Encoded(Codes(numbers), classes, unseen)
 
 
 def _match(found, classes):

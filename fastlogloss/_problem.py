@@ -21,9 +21,8 @@ from fastlogloss._arrays import (
 )
 from fastlogloss._engine import INVALID, Options, add
 from fastlogloss._labels import (
-    DirectCodes,
+    Codes,
     Factorized,
-    StoredCodes,
     encode,
     read,
     sorted_labels,
@@ -137,7 +136,7 @@ def evaluate(
     if classes is None or classes == list(range(n_classes)):
         # Most labels are 0 to n_classes - 1: let the kernel find out.
         if type(y) is np.ndarray and is_real(y):
-            codes = DirectCodes(y)
+            codes = Codes(y)
             state = add(codes, p, weights, options, out)
             if not state.status & INVALID:
                 if classes is not None or state.n_classes_seen == n_classes:
@@ -173,7 +172,7 @@ def _evaluate_unseen(codes, p, weights, options):
     lost = sum_of_products(w[unseen])
     w[unseen] = 0.0
     code[unseen] = 0
-    state = add(StoredCodes(code), p, w, options)
+    state = add(Codes(code), p, w, options)
     if state.status & INVALID:
         return None
     found = Evaluation(state, None, p, options.precision, weights, None)

@@ -19,7 +19,7 @@ from fastlogloss._engine import (
     INVALID,
     Options,
     add,
-    new_state,
+    new_spec,
     overlap,
     sum_of_weights,
     worst_rows,
@@ -38,9 +38,8 @@ from fastlogloss._errors import (
     shortened,
 )
 from fastlogloss._labels import (
-    DirectCodes,
+    Codes,
     Factorized,
-    StoredCodes,
     class_list,
     encode,
     plain_strings,
@@ -245,9 +244,9 @@ def read_targets(y_true, scores, weights, weight_sum, classes=None):
         )
     if options.soft:
         codes = read_soft(y_true, options.y_name)
-        if codes.whole.shape != shape:
+        if codes.y.shape != shape:
             raise ValueError(
-                f"y_true has shape {codes.whole.shape}, but {options.name} {shape}: "
+                f"y_true has shape {codes.y.shape}, but {options.name} {shape}: "
                 "there must be a soft target for each score"
             )
         names = column_names(y_true)
@@ -259,7 +258,7 @@ def read_targets(y_true, scores, weights, weight_sum, classes=None):
         raise ValueError(f"y_true has {_length(y)} rows, but {options.name} {n}")
     if scores.names is None and (classes is None or classes == list(range(n_classes))):
         if isinstance(y, np.ndarray) and y.dtype.kind in "biuf":
-            return Targets(DirectCodes(y), None, n_classes, weights, weight_sum)
+            return Targets(Codes(y), None, n_classes, weights, weight_sum)
     codes, classes = encode_labels(y, classes, n_classes, options)
     check_columns(scores.names, classes, options.name)
     return Targets(codes, classes, n_classes, weights, weight_sum)
@@ -304,7 +303,7 @@ def read_targets_alone(y_true, sample_weight, classes, options):
         if weights is not None:  # a copy: nobody else may change what is validated
             sample_weight = weights.astype(np.float64)
     weights, total = read_weights(sample_weight, len(whole))
-    codes = StoredCodes(whole, tolerance)
+    codes = Codes(whole, None, tolerance)
     targets = Targets(codes, classes or (), n_classes, weights, total)
     if options.soft:
         logits = options._replace(from_logits=True)
@@ -313,7 +312,7 @@ def read_targets_alone(y_true, sample_weight, classes, options):
 
 
 def read_soft(y_true, name="y_true"):
-    """Soft targets as `DirectCodes`, not yet validated."""
+    """Soft targets as `Codes`, not yet validated."""
     y = as_numbers(y_true)
     if y is None or y.dtype.kind not in "fiub" or y.ndim not in (1, 2):
         raise ValueError(
@@ -326,7 +325,7 @@ def read_soft(y_true, name="y_true"):
         target_tolerance(y.dtype), target_tolerance(getattr(y_true, "dtype", None))
     )
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-    return DirectCodes(y, np.float64, tolerance)
+    return Codes(y, None, tolerance)
 
 
 def target_tolerance(dtype):
@@ -444,7 +443,7 @@ def _explain(status, targets, p, options):
                 f"{place(at, options)}{hint}"
             )
     if status & _kernels.loops.BAD_TARGET:
-        t = targets.codes.whole
+        t = targets.codes.y
         at = find(_outside, t)
         if at is not None:
             raise ValueError(f"{y_name} must be in [0, 1], got {t[at]} in {place(at)}")
@@ -565,9 +564,9 @@ def _checked_outs(out, order, shape):
 
 
 def new_template(p_ndim, targets, options):
-    """A `LossState` for `loops.mean_like`: what `LogLoss` of short arrays goes by."""
-    like = np.empty(0) if p_ndim == 1 else np.empty((0, targets.n_classes))
-    return new_state(like, options, targets.codes.tolerance)
+    """The `Spec` of `LogLoss` of short arrays."""
+    n_columns = 1 if p_ndim == 1 else targets.n_classes
+    return new_spec(n_columns, options, targets.codes.tolerance)
 
 
 def _length(y):

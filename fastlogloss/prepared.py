@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from fastlogloss import _kernels
 from fastlogloss._arrays import as_array, as_scores, precision
 from fastlogloss._engine import INVALID, Options
 from fastlogloss._errors import describe
-from fastlogloss._labels import StoredCodes
+from fastlogloss._labels import Codes
 from fastlogloss._scores import (
     Targets,
     check_columns,
@@ -21,8 +20,6 @@ from fastlogloss._scores import (
 )
 from fastlogloss._threads import threads_for
 
-_mean_like = _kernels.loops.mean_like
-_many_like = _kernels.loops.many_like
 _NUMBER = 0.2  # nanoseconds that a score takes `many`, at the least
 _SHORT = 16384  # scores that are soon copied
 
@@ -113,7 +110,7 @@ class LogLoss:
 
     def _set(self, options, targets):
         put = super().__setattr__
-        for array in (targets.codes.whole, targets.weights):
+        for array in (targets.codes.y, targets.weights):
             if array is not None:
                 array.flags.writeable = False
         put("_options", options)
@@ -121,7 +118,7 @@ class LogLoss:
         put("classes", tuple(targets.classes))
         ndim = 1 if targets.n_classes == 2 else 2
         if options.soft:
-            ndim = targets.codes.whole.ndim
+            ndim = targets.codes.y.ndim
         put("_ndim", ndim)
         put("_template", new_template(ndim, targets, options))
 
@@ -151,7 +148,7 @@ class LogLoss:
         0.346574
         """
         targets = self._targets
-        loss = _mean_like(self._template, targets.codes.whole, y_score, targets.weights)
+        loss = self._template.mean(targets.codes.y, y_score, targets.weights)
         if loss is not None:
             return loss
         scores = self._read(y_score, self._options)
@@ -159,8 +156,8 @@ class LogLoss:
         is_new = p is not y_score or not p.flags.c_contiguous
         if is_new and p.size <= _SHORT and options is self._options:
             plain = np.ascontiguousarray(p, np.float64)
-            codes, weights = targets.codes.whole, targets.weights
-            loss = _mean_like(self._template, codes, plain, weights)
+            codes, weights = targets.codes.y, targets.weights
+            loss = self._template.mean(codes, plain, weights)
             if loss is not None:
                 return loss
         return sum_losses(targets, p, options).mean
@@ -308,9 +305,8 @@ class LogLoss:
             and stack.dtype == np.float64
             and dtypes.count(stack.dtype) == len(dtypes)
             and not is_named
-            and _many_like(
-                self._template,
-                targets.codes.whole,
+            and self._template.run_many(
+                targets.codes.y,
                 stack,
                 targets.weights,
                 losses,
@@ -344,10 +340,10 @@ class LogLoss:
                 f"{options.name} is for {n} rows of {n_classes} classes, but "
                 f"there are {len(targets)} of {targets.n_classes}"
             )
-        if options.soft and scores.p.ndim != targets.codes.whole.ndim:
+        if options.soft and scores.p.ndim != targets.codes.y.ndim:
             raise ValueError(
                 f"{options.name} has shape {scores.shape}, but the soft targets "
-                f"{targets.codes.whole.shape}"
+                f"{targets.codes.y.shape}"
             )
         if scores.names is not None:
             check_columns(scores.names, self.classes, options.name)
@@ -372,7 +368,7 @@ class LogLoss:
     def __reduce__(self):
         targets = self._targets
         parts = (
-            targets.codes.whole,
+            targets.codes.y,
             targets.classes,
             targets.n_classes,
             targets.weights,
@@ -405,5 +401,5 @@ class LogLoss:
 def _rebuild(cls, options, parts, tolerance=1e-6):
     whole, *others = parts
     loss = cls.__new__(cls)
-    loss._set(Options(*options), Targets(StoredCodes(whole, tolerance), *others))
+    loss._set(Options(*options), Targets(Codes(whole, None, tolerance), *others))
     return loss

@@ -50,5 +50,4 @@ def _choose():
 
 
 loops = _choose()
-LossState = loops.LossState
 mean_loss = loops.mean_loss

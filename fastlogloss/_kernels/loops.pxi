@@ -38,18 +38,69 @@
 # F. Blocks, tiles and lanes are fixed by n_columns alone and merged in order: the same
 #    bits for every thread count, instruction set and memory layout. Tails are padded
 #    with the neutral row (q = 1, weight 0).
-# G. Pure: no Python, no allocation, no I/O inside; threads only in run() and
-#    run_many(), and only by way of the pool.
+# G. Pure: no Python, no allocation, no I/O inside; threads only in run(), and only by
+#    way of the pool.
+# H. From logits a row's loss is  linear + log(1 + excess): the excess is the sum of
+#    exp(-distance to the maximum) over the other classes, linear the distance of the
+#    true class. No cancellation is left in either tail: margin 800 costs 800, and -40
+#    costs exp(-40). Products of 1 + excess are those of design C; 16 of them are
+#    multiplied as excesses, (1 + a)(1 + b) = 1 + (a + b + a b), all terms positive:
+#    four roundings of 1.5 ULP, and half the operations of unevaluated sums.
+# I. Derivatives are computed from the same exponentials. 1 - p of the likeliest class
+#    is the sum of the others, never a difference. Errors below 1e-14, relative.
+# J. Hard labels have bodies of their own: for two classes a label is the sign of the
+#    margin (a third fewer operations than with a target t in [0, 1]), for more a row of
+#    targets costs as much as one of logits. Smoothing turns labels into targets.
+# K. Logits of several columns are turned, some rows at a time, so that all loops run
+#    over rows: no horizontal sums and no tails for the few classes there mostly are.
+#    Rejected: rows as they lie, 2.5 times the instructions for 10 classes.
+# L. Every logit has its own exponential, relative to a power of 2 near that of the
+#    row's maximum. The difference of two logits is rounded, and exp() would make of
+#    that absolute error a relative one of up to 700 ULP; putting it back took ten
+#    operations. Only where the maximum is beyond MAX_TOP are logits subtracted: those
+#    near enough to count are then within a factor of 2, and their difference exact
+#    (Sterbenz).
+# M. Sums over the columns of a row are plain for a few of them, and compensated from
+#    these few to the next: their error does not grow with the number of classes. Few
+#    are 32 exponentials. Of losses, which may all be equal and then round alike, 32
+#    would be up to 1.5e-15 off: from 17 classes on they are 32 in four lanes.
+# N. Sums beyond the range of doubles, or so small that terms were no normal numbers,
+#    are made again, from the losses of rows and slowly: in_range() tells. Rejected:
+#    weights and losses scaled by powers of 2 here, for no scale fits all of a call.
 
 cimport cython
 cimport numpy as cnp
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
-from libc.math cimport isfinite, isinf
-from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memset
+from libc.math cimport floor, isfinite, isinf
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
 
 from fastlogloss._kernels._pool cimport run_pieces
+from fastlogloss._kernels.load cimport (
+    FLL_FLOAT16,
+    FLL_FLOAT32,
+    FLL_FLOAT64,
+    FLL_INT8,
+    FLL_INT16,
+    FLL_INT32,
+    FLL_INT64,
+    FLL_UINT8,
+    FLL_UINT16,
+    FLL_UINT32,
+    FLL_UINT64,
+    Classes,
+    View,
+    class_key,
+    first_two,
+    hash_of,
+    load_codes,
+    load_doubles,
+    load_labels,
+    size_of_kind,
+    store_items,
+)
 from fastlogloss._kernels.rows cimport (
     pair_to_columns,
     pair_to_rows,
@@ -107,17 +158,9 @@ import weakref
 
 cnp.import_array()
 
-ctypedef fused label_t:
-    double
-    int64_t
-    uint8_t
-
-ctypedef fused proba_t:
-    double
-    float
-
 cdef enum:
     TILE = 256
+    PAIRS = 512
     HALF_TILE = 128
     LANES = 16        # partial products of a tile: TILE / LANES = 16 factors each
     STRIP = 32
@@ -141,17 +184,24 @@ cdef enum:
     _BAD_SCORE = 8
     _BAD_TARGET = 16
 
-cdef enum:
-    FLOAT64 = 0
-    FLOAT32 = 1
-    INT64 = 2
-    UINT8 = 3
-
 BAD_LABEL = _BAD_LABEL
 BAD_PROBA = _BAD_PROBA
 BAD_ROW_SUM = _BAD_ROW_SUM
 BAD_SCORE = _BAD_SCORE
 BAD_TARGET = _BAD_TARGET
+
+cdef enum:
+    # Buffers of a group of rows, see area(): what is computed, and what is not read in
+    # place.
+    GRADIENT = 0
+    HESSIAN = 1
+    SHARES = 2
+    STORE = 3
+    COMPUTED = 4
+    ROWS = 4
+    TARGETS = 5
+    ITEMS = 6
+    AREAS = 7
 
 cdef double MIN_FACTOR = 2.0 ** -56
 cdef double MAX_TOP = 2048.0  # design L; at least twice 746, where exp(-x) is 0
@@ -162,46 +212,80 @@ cdef double MIN_SUM = 2.0 ** -1020  # of losses, for each row: see in_range()
 
 
 cdef struct Task:
-    # What holds for every row of a call.
+    # What scores and targets mean: the struct of a Spec.
     double low              # clip to [low, high]
     double high
     uint64_t inner_low      # bits: p in [inner_low, inner_high] needs no clip,
     uint64_t inner_high     # and neither does 1 - p
-    double tolerance        # of a row's sum around 1
-    Py_ssize_t n_columns    # 1: p of the positive class
-    bint use_product        # design C, else D
-    bint general            # scores.pxi, else the short way for probabilities
-    bint from_logits
-    bint soft               # y are targets in [0, 1], a row of them per class
-    double target_tolerance  # of the sum of a row of targets around 1
-    double target_slope     # target = slope * label + offset
-    double target_offset
     double flat_low         # derivatives of p are 0 up to here, and from there on
     double flat_high
-    double scale            # of the derivatives
-    double hessian_factor
+    double tolerance        # of a row's sum around 1
+    Py_ssize_t n_columns    # 1: p of the positive class
     # Rows of a group. Not a constant: gcc unrolls short loops of known length before it
     # could vectorise them.
     Py_ssize_t group
-    bint check_only         # validate, compute nothing
-    Py_ssize_t ahead        # bytes from the rows that are loaded to those fetched
-    double row_scale        # of the losses of rows, a power of 2 (design N)
+    bint use_product        # design C, else D
+    bint from_logits
+    bint soft               # y are targets in [0, 1], a row of them per class
+    bint targets            # they are, or labels are smoothed
+    double target_tolerance  # of the sum of a row of targets around 1
+    double target_slope     # target = slope * label + offset
+    double target_offset
 
 
 cdef struct Output:
-    char* data              # (n, n_columns), NULL if not asked for
-    int kind
-    bint stream             # doubles, and more of them than caches hold
+    View view               # no data: not asked for
+    bint plain              # rows follow one another
+    bint stream             # plain doubles, and more of them than caches hold
 
 
-cdef struct Outputs:
-    double* rows            # (n,) losses, NULL if not asked for
+cdef struct Call
+cdef struct Tile
+
+# Loads rows of a tile, checks them, and turns them into factor and linear; derivatives
+# it stores. Returns the union of BAD_*.
+ctypedef int (*loss_function)(const Call*, Tile*) noexcept nogil
+# Takes factor and linear of a tile to wherever they are wanted.
+ctypedef void (*sink_function)(const Call*, Tile*) noexcept nogil
+
+
+cdef struct Call:
+    # One call: what is read and written, how, and how it is cut into pieces.
+    const Task* task
+    View y                  # labels or targets
+    View p                  # scores of the first cell
+    View w                  # weights, or no data
+    Classes classes
+    Output rows
     Output gradient
     Output hessian          # not without the gradient
+    double scale            # of the derivatives
+    double hessian_factor
+    double row_scale        # of the losses of rows, a power of 2 (design N)
+    bint check_only         # validate, compute nothing
+    bint derive             # there is a gradient
+    bint in_place           # p, and targets, are doubles that are read in place
+    bint common_codes       # y holds codes of a label_t, in place
+    # A row's loss is linear - log(factor), or linear + log(1 + factor).
+    bint has_linear
+    bint has_factor
+    bint is_excess
+    loss_function loss
+    sink_function sink
+    Py_ssize_t ahead        # bytes from the rows that are loaded to those fetched
+    Py_ssize_t n            # rows
+    Py_ssize_t block_rows
+    Py_ssize_t n_cells      # models, each with scores of its own
+    Py_ssize_t cell         # bytes from the scores of a cell to those of the next
+    Py_ssize_t n_groups     # of cells: a block of a group is one piece of work
+    Py_ssize_t wave         # blocks between two looks at pending signals
+    bint shared             # share_block() does it
+    int n_threads
+    Py_ssize_t scratch_size
 
 
 cdef struct Partial:
-    # The mergeable state of some rows.
+    # The mergeable sums over some rows.
     double h                # product of q = (h + l) * 2^exponent     (design C)
     double l
     int64_t exponent
@@ -215,16 +299,51 @@ cdef struct Partial:
     int status
 
 
+cdef struct Lanes:
+    # Partial products of the tiles of a block: (h + l) * 2^(exponent - 1024 tiles).
+    # No more than 32 tiles: h is then no further from 1 than 2^16.
+    double h[LANES]
+    double l[LANES]
+    uint64_t exponent[LANES]
+    int64_t tiles
+
+
+cdef struct Tile:
+    # What loads, losses and sinks hand on: up to 256 rows, in the first-level cache.
+    Py_ssize_t first        # row of the call
+    Py_ssize_t n
+    const View* p           # scores of the cell
+    const double* w         # (n,) weights, or NULL
+    Partial* part
+    uint8_t* seen           # (n_columns,)
+    double* scratch         # (scratch_size,)
+    Lanes lanes
+    double factor[TILE]
+    double linear[TILE]
+    double gradient[TILE]   # of one column
+    double hessian[TILE]
+    double labels[TILE]     # the rest receives what is not read in place
+    double scores[PAIRS]
+    double weights[TILE]
+    double items[PAIRS]
+    Py_ssize_t code[TILE]
+
+
 cdef struct Checks:
     # What the loads of a tile found; looked at once, at its end.
     uint64_t not_label      # not 0: some label is not 0 or 1
-    uint64_t ones           # labels that are 1
+    uint64_t ones           # the sum of what codes are counted by
+    int64_t n_ones          # labels that are 1
     uint64_t off            # bit 62 or 63: some p may be outside [0, 1]
     uint64_t saturated      # bit 63: some q may need a clip
     int sums                # 0: some row does not sum to one
 
 
-include "loads.pxi"
-include "sums.pxi"
-include "scores.pxi"
-include "engine.pxi"
+include "tiles.pxi"
+include "sinks.pxi"
+include "loss_probabilities.pxi"
+include "loss_logits.pxi"
+include "loss_softmax.pxi"
+include "loss_targets.pxi"
+include "runner.pxi"
+include "binding.pxi"

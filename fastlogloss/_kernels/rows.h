@@ -87,6 +87,29 @@ FLL_INLINE void pair_to_rows(const double *a, const double *b, const double *fac
     }
 }
 
+/* And back as they are. */
+FLL_INLINE void columns_to_pairs(const double *a, const double *b, ptrdiff_t k,
+                                 ptrdiff_t n, double *x)
+{
+    ptrdiff_t i = 0;
+#ifdef __AVX2__
+    for (; i + 4 <= n; i += 4) {
+        double *row = x + i * k;
+        const __m256d u = _mm256_loadu_pd(a + i), v = _mm256_loadu_pd(b + i);
+        const __m256d even = _mm256_unpacklo_pd(u, v);
+        const __m256d odd = _mm256_unpackhi_pd(u, v);
+        _mm_storeu_pd(row, _mm256_castpd256_pd128(even));
+        _mm_storeu_pd(row + k, _mm256_castpd256_pd128(odd));
+        _mm_storeu_pd(row + 2 * k, _mm256_extractf128_pd(even, 1));
+        _mm_storeu_pd(row + 3 * k, _mm256_extractf128_pd(odd, 1));
+    }
+#endif
+    for (; i < n; ++i) {
+        x[i * k] = a[i];
+        x[i * k + 1] = b[i];
+    }
+}
+
 /* The sum of each of four rows of k numbers, from left to right. Returns bits 62 or 63
    set as outside_unit() does, for any of the numbers. */
 FLL_INLINE uint64_t sum_four_rows(const double *x, ptrdiff_t k, double *total)

@@ -1,0 +1,482 @@
+/* Arrays as people have them -> buffers of doubles and of codes, some rows at a time.
+
+   Design
+   A. Items are copied by their size, their bytes are swapped by their size, and what
+      is left, an array in this machine's order, is converted by its type: short loops
+      of their own, whose buffers lie in the first-level cache. Never the product of
+      layouts, orders and types. What is an array of doubles already is read in place.
+      Rejected: a loop that reads by stride, order and type at once (10 types x 2 x 2
+      copies of every kernel), and NumPy's conversion (one thread, 2 to 9 times the
+      time of the kernels).
+   B. Two labels are compared with the two classes; more are numbered by their distance
+      from the first class where classes are a run of whole numbers, or looked up in a
+      hash table.
+*/
+#ifndef FASTLOGLOSS_LOAD_H
+#define FASTLOGLOSS_LOAD_H
+
+#include "rows.h"
+
+enum {
+    FLL_FLOAT64,
+    FLL_FLOAT32,
+    FLL_FLOAT16,
+    FLL_INT8,
+    FLL_UINT8,
+    FLL_INT16,
+    FLL_UINT16,
+    FLL_INT32,
+    FLL_UINT32,
+    FLL_INT64,
+    FLL_UINT64
+};
+
+typedef struct {
+    const char *data; /* item (0, 0); NULL for no array */
+    ptrdiff_t row;    /* bytes from a row to the next */
+    ptrdiff_t column; /* and from a column to the next */
+    int kind;         /* FLL_FLOAT64 and so on */
+    int size;         /* bytes of an item */
+    int swapped;      /* these are in the order of other machines */
+    int aligned;
+    int in_place;     /* doubles, one row after the other */
+} View;
+
+typedef struct {
+    const double *real;    /* (n,) the classes of labels that are floats, or */
+    const int64_t *whole;  /* (n,) of others, unsigned ones by their bits; or NULL */
+    ptrdiff_t n;
+    int is_run;            /* whole numbers, each one more than the one before it */
+    const int32_t *slots;  /* else a table: codes + 1, or 0 */
+    uint64_t mask;
+} Classes;
+
+FLL_INLINE int size_of_kind(int kind)
+{
+    return kind == FLL_FLOAT64 || kind >= FLL_INT64      ? 8
+           : kind == FLL_FLOAT32 || kind >= FLL_INT32    ? 4
+           : kind == FLL_INT8 || kind == FLL_UINT8       ? 1
+                                                         : 2;
+}
+
+/* n items to another place, by their size. */
+#define FLL_COPY(type)                                                                 \
+    static void copy_##type(const char *from, ptrdiff_t from_step, ptrdiff_t n,        \
+                            char *to, ptrdiff_t to_step)                               \
+    {                                                                                  \
+        ptrdiff_t i;                                                                   \
+        for (i = 0; i < n; ++i)                                                        \
+            memcpy(to + i * to_step, from + i * from_step, sizeof(type));              \
+    }
+FLL_COPY(uint8_t)
+FLL_COPY(uint16_t)
+FLL_COPY(uint32_t)
+FLL_COPY(uint64_t)
+
+/* One column of two: what scikit-learn's scorers hand over. */
+static void copy_every_second(const char *from, ptrdiff_t n, double *to)
+{
+    const double *x = (const double *)from;
+    ptrdiff_t i;
+    for (i = 0; i < n; ++i)
+        to[i] = x[2 * i];
+}
+
+static void copy_items(const char *from, ptrdiff_t from_step, ptrdiff_t n, char *to,
+                       ptrdiff_t to_step, int size)
+{
+    if (size == 8 && from_step == 16 && to_step == 8 && ((uintptr_t)from & 7) == 0)
+        copy_every_second(from, n, (double *)to);
+    else if (size == 8)
+        copy_uint64_t(from, from_step, n, to, to_step);
+    else if (size == 4)
+        copy_uint32_t(from, from_step, n, to, to_step);
+    else if (size == 2)
+        copy_uint16_t(from, from_step, n, to, to_step);
+    else
+        copy_uint8_t(from, from_step, n, to, to_step);
+}
+
+/* The other order of bytes, in place. */
+static void swap_items(void *items, ptrdiff_t n, int size)
+{
+    ptrdiff_t i;
+    if (size == 8) {
+        uint64_t *x = items;
+        for (i = 0; i < n; ++i) {
+            uint64_t y = x[i];
+            y = (y & 0x00FF00FF00FF00FFull) << 8 | (y >> 8 & 0x00FF00FF00FF00FFull);
+            y = (y & 0x0000FFFF0000FFFFull) << 16 | (y >> 16 & 0x0000FFFF0000FFFFull);
+            x[i] = y << 32 | y >> 32;
+        }
+    } else if (size == 4) {
+        uint32_t *x = items;
+        for (i = 0; i < n; ++i) {
+            const uint32_t y = (x[i] & 0x00FF00FFu) << 8 | (x[i] >> 8 & 0x00FF00FFu);
+            x[i] = y << 16 | y >> 16;
+        }
+    } else if (size == 2) {
+        uint16_t *x = items;
+        for (i = 0; i < n; ++i)
+            x[i] = (uint16_t)(x[i] << 8 | x[i] >> 8);
+    }
+}
+
+/* Rows [first, first + m) of k items as an array in this machine's order: in place, or
+   copied to `buffer` (of at least m * k * size bytes). */
+static const void *load_items(const View *view, ptrdiff_t first, ptrdiff_t m,
+                              ptrdiff_t k, void *buffer)
+{
+    const char *from = view->data + first * view->row;
+    const int size = view->size;
+    ptrdiff_t i;
+    if ((k == 1 || view->column == size) && (m == 1 || view->row == k * size)) {
+        if (view->aligned && !view->swapped)
+            return from;
+        memcpy(buffer, from, (size_t)(m * k * size));
+    } else if (k == 1)
+        copy_items(from, view->row, m, buffer, size, size);
+    else if (view->column == size)
+        for (i = 0; i < m; ++i)
+            memcpy((char *)buffer + i * k * size, from + i * view->row,
+                   (size_t)(k * size));
+    else {
+        i = 0;
+        if (view->kind == FLL_FLOAT64 && view->row == 8 && view->aligned)
+            for (; i + 2 <= k; i += 2)
+                columns_to_pairs((const double *)(from + i * view->column),
+                                 (const double *)(from + (i + 1) * view->column), k, m,
+                                 (double *)buffer + i);
+        for (; i < k; ++i)
+            copy_items(from + i * view->column, view->row, m,
+                       (char *)buffer + i * size, k * size, size);
+    }
+    if (view->swapped)
+        swap_items(buffer, m * k, size);
+    return buffer;
+}
+
+/* A half as a float: no operation on a subnormal number, of which processors may make
+   zero. */
+FLL_INLINE float float_of_half(uint16_t half)
+{
+    const uint32_t size = half & 0x7FFFu, sign = (uint32_t)(half & 0x8000u) << 16;
+    const float small = (float)(int32_t)size * 0x1p-24f;
+    uint32_t normal = (size << 13) + (112u << 23), bits;
+    float x;
+    memcpy(&bits, &small, sizeof bits);
+    normal |= size >= 0x7C00u ? 0x7F800000u : 0u;
+    bits = (size < 0x400u ? bits : normal) | sign;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+#define FLL_SAME(x) x
+#define FLL_DOUBLES(name, type, value)                                                 \
+    FLL_NARROW static void doubles_of_##name(const type *x, ptrdiff_t n, double *out)  \
+    {                                                                                  \
+        ptrdiff_t i;                                                                   \
+        for (i = 0; i < n; ++i)                                                        \
+            out[i] = (double)value(x[i]);                                              \
+    }
+FLL_DOUBLES(float32, float, FLL_SAME)
+FLL_DOUBLES(float16, uint16_t, float_of_half)
+FLL_DOUBLES(int8, int8_t, FLL_SAME)
+FLL_DOUBLES(uint8, uint8_t, FLL_SAME)
+FLL_DOUBLES(int16, int16_t, FLL_SAME)
+FLL_DOUBLES(uint16, uint16_t, FLL_SAME)
+FLL_DOUBLES(int32, int32_t, FLL_SAME)
+FLL_DOUBLES(uint32, uint32_t, FLL_SAME)
+FLL_DOUBLES(int64, int64_t, FLL_SAME)
+FLL_DOUBLES(uint64, uint64_t, FLL_SAME)
+
+/* n items that are no doubles as such. */
+static void convert(const void *items, int kind, ptrdiff_t n, double *out)
+{
+    switch (kind) {
+    case FLL_FLOAT32: doubles_of_float32(items, n, out); break;
+    case FLL_FLOAT16: doubles_of_float16(items, n, out); break;
+    case FLL_INT8: doubles_of_int8(items, n, out); break;
+    case FLL_UINT8: doubles_of_uint8(items, n, out); break;
+    case FLL_INT16: doubles_of_int16(items, n, out); break;
+    case FLL_UINT16: doubles_of_uint16(items, n, out); break;
+    case FLL_INT32: doubles_of_int32(items, n, out); break;
+    case FLL_UINT32: doubles_of_uint32(items, n, out); break;
+    case FLL_INT64: doubles_of_int64(items, n, out); break;
+    case FLL_UINT64: doubles_of_uint64(items, n, out); break;
+    }
+}
+
+/* Rows [first, first + m) of k numbers as (m, k) doubles: in place, or in `buffer`.
+   `items` has room for as many, and is needed where numbers are no doubles. */
+static const double *load_doubles(const View *view, ptrdiff_t first, ptrdiff_t m,
+                                  ptrdiff_t k, double *items, double *buffer)
+{
+    const void *from;
+    if (view->in_place)
+        return (const double *)(view->data + first * view->row);
+    if (view->kind == FLL_FLOAT64)
+        return load_items(view, first, m, k, buffer);
+    from = load_items(view, first, m, k, items);
+    convert(from, view->kind, m * k, buffer);
+    return buffer;
+}
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define FLL_UNROLL _Pragma("GCC unroll 4")
+#else
+#define FLL_UNROLL
+#endif
+
+/* Codes 0 and 1 as 0.0 and 1.0. Returns not 0 where one is neither. */
+#define FLL_BITS(name, type)                                                           \
+    FLL_NARROW static uint64_t bits_of_##name(const type *code, ptrdiff_t n,           \
+                                              double *out)                             \
+    {                                                                                  \
+        ptrdiff_t i;                                                                   \
+        uint64_t any = 0;                                                              \
+        FLL_UNROLL                                                                     \
+        for (i = 0; i < n; ++i) {                                                      \
+            const uint64_t x = (uint64_t)(int64_t)code[i];                             \
+            any |= x;                                                                  \
+            out[i] = from_bits((0 - x) & 0x3FF0000000000000ull);                       \
+        }                                                                              \
+        return any & ~1ull;                                                            \
+    }
+FLL_BITS(int8, int8_t)
+FLL_BITS(uint8, uint8_t)
+FLL_BITS(int16, int16_t)
+FLL_BITS(uint16, uint16_t)
+FLL_BITS(int32, int32_t)
+FLL_BITS(uint32, uint32_t)
+FLL_BITS(int64, int64_t)
+
+/* Of each label whether it is that of the second class, as 0.0 or 1.0. Returns not 0
+   where one is of neither. */
+#define FLL_IS_SECOND(name, type, wide)                                                \
+    FLL_NARROW static uint64_t is_second_##name(                                       \
+        const type *label, ptrdiff_t n, wide first, wide second, double *out)          \
+    {                                                                                  \
+        ptrdiff_t i;                                                                   \
+        uint64_t neither = 0;                                                          \
+        FLL_UNROLL                                                                     \
+        for (i = 0; i < n; ++i) {                                                      \
+            const wide x = (wide)label[i];                                             \
+            const uint64_t yes = 0 - (uint64_t)(x == second);                          \
+            neither |= ~(yes | (0 - (uint64_t)(x == first)));                          \
+            out[i] = from_bits(yes & 0x3FF0000000000000ull);                           \
+        }                                                                              \
+        return neither;                                                                \
+    }
+FLL_IS_SECOND(float64, double, double)
+FLL_IS_SECOND(float32, float, double)
+FLL_IS_SECOND(int8, int8_t, int64_t)
+FLL_IS_SECOND(uint8, uint8_t, int64_t)
+FLL_IS_SECOND(int16, int16_t, int64_t)
+FLL_IS_SECOND(uint16, uint16_t, int64_t)
+FLL_IS_SECOND(int32, int32_t, int64_t)
+FLL_IS_SECOND(uint32, uint32_t, int64_t)
+FLL_IS_SECOND(int64, int64_t, int64_t)
+
+static uint64_t convert_bits(const void *x, int kind, ptrdiff_t n, double *out)
+{
+    switch (kind) {
+    case FLL_INT8: return bits_of_int8(x, n, out);
+    case FLL_UINT8: return bits_of_uint8(x, n, out);
+    case FLL_INT16: return bits_of_int16(x, n, out);
+    case FLL_UINT16: return bits_of_uint16(x, n, out);
+    case FLL_INT32: return bits_of_int32(x, n, out);
+    case FLL_UINT32: return bits_of_uint32(x, n, out);
+    default: return bits_of_int64(x, n, out);
+    }
+}
+
+/* Labels of two classes as 0.0 and 1.0: in place, or in `buffer`. Those in place are
+   still to be looked at. */
+static const double *load_labels(const View *view, ptrdiff_t first, ptrdiff_t n,
+                                 const Classes *classes, double *items, double *buffer,
+                                 uint64_t *neither)
+{
+    const int codes = !classes->real && !classes->whole;
+    const double a = classes->real ? classes->real[0] : 0.0;
+    const double b = classes->real ? classes->real[1] : 1.0;
+    const int64_t c = classes->whole ? classes->whole[0] : 0;
+    const int64_t d = classes->whole ? classes->whole[1] : 1;
+    const void *x;
+    *neither = 0;
+    if (codes && view->kind == FLL_FLOAT64)
+        return load_doubles(view, first, n, 1, items, buffer);
+    x = load_items(view, first, n, 1, items);
+    if (codes && view->kind >= FLL_INT8) {
+        *neither = convert_bits(x, view->kind, n, buffer);
+        return buffer;
+    }
+    switch (view->kind) {
+    case FLL_FLOAT64: *neither = is_second_float64(x, n, a, b, buffer); break;
+    case FLL_FLOAT32: *neither = is_second_float32(x, n, a, b, buffer); break;
+    case FLL_FLOAT16:
+        doubles_of_float16(x, n, buffer);
+        *neither = is_second_float64(buffer, n, a, b, buffer);
+        break;
+    case FLL_INT8: *neither = is_second_int8(x, n, c, d, buffer); break;
+    case FLL_UINT8: *neither = is_second_uint8(x, n, c, d, buffer); break;
+    case FLL_INT16: *neither = is_second_int16(x, n, c, d, buffer); break;
+    case FLL_UINT16: *neither = is_second_uint16(x, n, c, d, buffer); break;
+    case FLL_INT32: *neither = is_second_int32(x, n, c, d, buffer); break;
+    case FLL_UINT32: *neither = is_second_uint32(x, n, c, d, buffer); break;
+    default: *neither = is_second_int64(x, n, c, d, buffer); break;
+    }
+    return buffer;
+}
+
+#define FLL_WHOLE(name, type)                                                          \
+    FLL_NARROW static void whole_of_##name(const type *x, ptrdiff_t n, int64_t *out)   \
+    {                                                                                  \
+        ptrdiff_t i;                                                                   \
+        for (i = 0; i < n; ++i)                                                        \
+            out[i] = (int64_t)x[i];                                                    \
+    }
+FLL_WHOLE(int8, int8_t)
+FLL_WHOLE(uint8, uint8_t)
+FLL_WHOLE(int16, int16_t)
+FLL_WHOLE(uint16, uint16_t)
+FLL_WHOLE(int32, int32_t)
+FLL_WHOLE(uint32, uint32_t)
+
+static const int64_t *whole_numbers(const void *x, int kind, ptrdiff_t n, int64_t *out)
+{
+    switch (kind) {
+    case FLL_INT8: whole_of_int8(x, n, out); return out;
+    case FLL_UINT8: whole_of_uint8(x, n, out); return out;
+    case FLL_INT16: whole_of_int16(x, n, out); return out;
+    case FLL_UINT16: whole_of_uint16(x, n, out); return out;
+    case FLL_INT32: whole_of_int32(x, n, out); return out;
+    case FLL_UINT32: whole_of_uint32(x, n, out); return out;
+    default: return x;
+    }
+}
+
+FLL_INLINE uint64_t hash_of(uint64_t key)
+{
+    key *= 0x9E3779B97F4A7C15ull;
+    return key ^ key >> 32;
+}
+
+/* What a class, or a label, is looked up by. */
+FLL_INLINE uint64_t key_of(double label) { return to_bits(label + 0.0); }
+
+FLL_INLINE uint64_t class_key(const Classes *classes, ptrdiff_t code)
+{
+    return classes->real ? key_of(classes->real[code])
+                         : (uint64_t)classes->whole[code];
+}
+
+FLL_INLINE ptrdiff_t look_up(const Classes *classes, uint64_t key)
+{
+    uint64_t slot = hash_of(key) & classes->mask;
+    for (; classes->slots[slot]; slot = (slot + 1) & classes->mask)
+        if (class_key(classes, classes->slots[slot] - 1) == key)
+            return classes->slots[slot] - 1;
+    return -1;
+}
+
+/* Codes of the labels of any number of classes, -1 for what is none of them. Returns
+   whether all are classes. Labels are read once: another thread may write to them. */
+static int load_codes(const View *view, ptrdiff_t first, ptrdiff_t n, ptrdiff_t n_classes,
+                      const Classes *classes, double *items, double *buffer,
+                      ptrdiff_t *code)
+{
+    const int codes = !classes->real && !classes->whole;
+    const int is_float = view->kind <= FLL_FLOAT16;
+    const void *x = load_items(view, first, n, 1, items);
+    ptrdiff_t i, outside = 0;
+    if (is_float && view->kind != FLL_FLOAT64) {
+        convert(x, view->kind, n, buffer);
+        x = buffer;
+    } else if (!is_float)
+        x = whole_numbers(x, view->kind, n, (int64_t *)buffer);
+    if (!codes && !classes->is_run) {
+        for (i = 0; i < n; ++i) {
+            code[i] = look_up(classes, is_float ? key_of(((const double *)x)[i])
+                                                : (uint64_t)((const int64_t *)x)[i]);
+            outside |= code[i];
+        }
+    } else if (is_float) {
+        const double low = codes ? 0.0 : classes->real[0];
+        const double high = low + (double)n_classes;
+        const int64_t whole = (int64_t)low;
+        for (i = 0; i < n; ++i) {
+            const double y = ((const double *)x)[i];
+            const int64_t c = y >= low && y < high ? (int64_t)y : whole - 1;
+            outside |= -(ptrdiff_t)(y != (double)c);
+            code[i] = (ptrdiff_t)(c - whole);
+        }
+    } else {
+        const uint64_t low = codes ? 0 : (uint64_t)classes->whole[0];
+        for (i = 0; i < n; ++i) {
+            /* Without a sign, whose overflow would be undefined. */
+            const uint64_t c = (uint64_t)((const int64_t *)x)[i] - low;
+            code[i] = (ptrdiff_t)c;
+            outside |= (ptrdiff_t)(c | ((uint64_t)(n_classes - 1) - c));
+        }
+    }
+    if (outside >= 0)
+        return 1;
+    for (i = 0; i < n; ++i)
+        if (!(0 <= code[i] && code[i] < n_classes))
+            code[i] = -1;
+    return 0;
+}
+
+/* Two labels of different classes, as the first rows have them; the smaller first.
+   Returns how many there are: 2, or fewer where all labels are the same. */
+static int first_two(const View *view, ptrdiff_t n, double *items, double *buffer,
+                     double *real, int64_t *whole)
+{
+    ptrdiff_t start, i, m;
+    int found = 0;
+    for (start = 0; start < n; start += m) {
+        const int is_float = view->kind <= FLL_FLOAT16;
+        const void *x;
+        m = n - start < 256 ? n - start : 256;
+        x = load_items(view, start, m, 1, items);
+        if (is_float && view->kind != FLL_FLOAT64) {
+            convert(x, view->kind, m, buffer);
+            x = buffer;
+        } else if (!is_float)
+            x = whole_numbers(x, view->kind, m, (int64_t *)buffer);
+        for (i = 0; i < m; ++i) {
+            const double r = is_float ? ((const double *)x)[i] : 0.0;
+            const int64_t w = is_float ? 0 : ((const int64_t *)x)[i];
+            if (found == 1 && r == real[0] && w == whole[0])
+                continue;
+            real[found] = r;
+            whole[found] = w;
+            if (++found == 1)
+                continue;
+            if (view->kind == FLL_UINT64 ? (uint64_t)w < (uint64_t)whole[0]
+                : is_float               ? r < real[0]
+                                         : w < whole[0]) {
+                real[1] = real[0];
+                real[0] = r;
+                whole[1] = whole[0];
+                whole[0] = w;
+            }
+            return 2;
+        }
+    }
+    return found;
+}
+
+/* m x k numbers to rows [first, first + m) of an output, by its strides. */
+static void store_items(const void *items, ptrdiff_t m, ptrdiff_t k, const View *out,
+                        ptrdiff_t first)
+{
+    char *to = (char *)out->data + first * out->row;
+    ptrdiff_t j;
+    for (j = 0; j < k; ++j)
+        copy_items((const char *)items + j * out->size, k * out->size, m,
+                   to + j * out->column, out->row, out->size);
+}
+
+#endif

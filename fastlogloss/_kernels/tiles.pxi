@@ -1,0 +1,276 @@
+# Tiles: labels, scores and weights of 256 rows, validated (designs A, B, E).
+
+cdef inline const double* weights_of(const Call* call, Tile* tile) noexcept nogil:
+    if call.w.data == NULL:
+        return NULL
+    return load_doubles(
+        &call.w, tile.first, tile.n, 1, tile.items, tile.weights
+    )
+
+
+cdef inline int common_codes(
+    const Call* call, Tile* tile, const void** y, uint64_t* neither
+) noexcept nogil:
+    # (n,) codes of two classes and their kind, that of a label_t.
+    if call.common_codes:
+        y[0] = call.y.data + tile.first * call.y.row
+        return call.y.kind
+    y[0] = labels_of(call, tile, neither)
+    return FLL_FLOAT64
+
+
+cdef inline const double* labels_of(
+    const Call* call, Tile* tile, uint64_t* neither
+) noexcept nogil:
+    # (n,) labels of two classes as 0 and 1; those that are read in place are not looked
+    # at, and `neither` is 0.
+    return load_labels(
+        &call.y, tile.first, tile.n, &call.classes, tile.items, tile.labels, neither
+    )
+
+
+cdef inline void fetch_rows(
+    const View* view, Py_ssize_t first, Py_ssize_t n, Py_ssize_t ahead
+) noexcept nogil:
+    # What lies ahead of some rows, where rows are close to one another. A strip at a
+    # time, while something is computed: memory takes few requests at once.
+    if view.row == 8:
+        fetch(view.data, first, n, 8, ahead)
+    elif 0 < view.row <= 64:
+        fetch(view.data, first, n, <int>view.row, ahead)
+
+
+cdef inline const double* scores_of(
+    const Call* call, Tile* tile, Py_ssize_t k
+) noexcept nogil:
+    # (n, k) scores of one or two columns.
+    return load_doubles(tile.p, tile.first, tile.n, k, tile.items, tile.scores)
+
+
+cdef inline bint codes_of(const Call* call, Tile* tile) noexcept nogil:
+    # Whether all labels of the tile are classes; their codes then.
+    return load_codes(
+        &call.y, tile.first, tile.n, call.task.n_columns, &call.classes, tile.items,
+        tile.labels, tile.code,
+    )
+
+
+cdef inline Py_ssize_t seen_code(
+    const Call* call, Tile* tile, Py_ssize_t i
+) noexcept nogil:
+    cdef Py_ssize_t code = tile.code[i]
+    check(0 <= code < call.task.n_columns)
+    tile.seen[code] = 1
+    return code
+
+
+cdef inline double* area(const Call* call, Tile* tile, Py_ssize_t i) noexcept nogil:
+    # One of the buffers of (group, k) numbers.
+    return tile.scratch + i * call.task.group * call.task.n_columns
+
+
+cdef inline const double* rows_of(
+    const Call* call, Tile* tile, const View* view, Py_ssize_t start, Py_ssize_t m,
+    double* buffer,
+) noexcept nogil:
+    # (m, k) numbers of up to a group of rows, the first of which is `start` in the tile.
+    return load_doubles(
+        view, tile.first + start, m, call.task.n_columns, area(call, tile, ITEMS),
+        buffer,
+    )
+
+
+ctypedef fused label_t:
+    # Codes that are common enough to be read by the loops themselves: a tenth faster.
+    double
+    int64_t
+    uint8_t
+
+
+cdef inline uint64_t code_bits(label_t y) noexcept nogil:
+    # What counts ones, if it is summed up.
+    return to_bits(y) if label_t is double else <uint64_t>y
+
+
+cdef inline int64_t count_ones(uint64_t total, const label_t* tag) noexcept nogil:
+    # From the sum of the bits of up to a thousand codes 0 and 1: those of 1.0 are
+    # 1023 * 2^52, and 1023 = -1 modulo 1024.
+    if label_t is double:
+        return <int64_t>((0 - (total >> 52)) & 1023)
+    else:
+        return <int64_t>total
+
+
+cdef inline uint64_t bad_label(label_t y) noexcept nogil:
+    # Not 0 where y is neither 0 nor 1, and for -0.0: looked at again.
+    if label_t is double:
+        return to_bits(y * (1.0 - y))
+    else:
+        return <uint64_t>y & ~<uint64_t>1
+
+
+cdef inline uint64_t label_sign(label_t y) noexcept nogil:
+    # The sign bit for label 1, nothing for 0.
+    if label_t is double:
+        return to_bits(y) >> 61 << 63
+    else:
+        return <uint64_t>y << 63
+
+
+cdef inline uint64_t sign_mask(double x) noexcept nogil:
+    return 0 - (to_bits(x) >> 63)
+
+
+cdef inline uint64_t is_nan(double x) noexcept nogil:
+    # Bit 63 is set for NaN.
+    return <uint64_t>0x7FF0000000000000 - to_bits(absolute(x))
+
+
+cdef inline int exact_targets(
+    const double* y, Py_ssize_t n, bint soft
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if not 0 <= y[i] <= 1:
+            return _BAD_TARGET if soft else _BAD_LABEL
+        if not soft and y[i] != 0 and y[i] != 1:
+            return _BAD_LABEL
+    return 0
+
+
+cdef inline int check_targets(
+    const double* y,        # IN  (n,) targets or labels
+    Py_ssize_t n,
+    bint soft,
+    int64_t* n_ones,        # IN/OUT
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef uint64_t bad = 0, ones = 0
+    if soft:
+        for i in range(n):
+            bad |= <uint64_t>(not ((y[i] >= 0) & (y[i] <= 1)))
+    else:
+        for i in range(n):
+            bad |= bad_label(y[i])
+            ones += to_bits(y[i])
+        n_ones[0] += count_ones(ones, y)
+    return exact_targets(y, n, soft) if bad else 0
+
+
+cdef inline void load_strip(
+    const label_t* y,       # IN  (n,)
+    const double* p,        # IN  (n,), with pairs (n, 2)
+    Py_ssize_t n,
+    const Task* task,
+    bint pairs,             # a literal: compiled twice
+    Checks* checks,         # IN/OUT
+    double* q,              # OUT (n,)
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef double x, other
+    cdef uint64_t label, not_label = 0, ones = 0, off = 0, saturated = 0
+    cdef uint64_t low = task.inner_low, high = task.inner_high
+    cdef double tolerance = task.tolerance
+    cdef int sums = 1
+    for i in range(n):
+        not_label |= bad_label(y[i])
+        ones += code_bits(y[i])
+        label = to_bits(y[i]) >> 61 if label_t is double else <uint64_t>y[i]
+        if pairs:
+            x = p[2 * i + 1]
+            other = p[2 * i]
+            off |= outside_unit(x) | outside_unit(other)
+            sums &= absolute((x + other) - 1.0) <= tolerance
+            q[i] = choose(0 - label, x, other)
+            saturated |= outside(q[i], low, high)
+        else:
+            x = p[i]
+            saturated |= outside(x, low, high)
+            if label_t is double:
+                q[i] = absolute((1.0 - y[i]) - x)
+            else:
+                q[i] = choose(0 - label, x, 1.0 - x)
+    checks.not_label |= not_label
+    checks.ones += ones
+    checks.off |= off
+    checks.saturated |= saturated
+    checks.sums &= sums
+
+
+cdef inline void load_strips(
+    const Call* call,
+    const Tile* tile,
+    const label_t* y,       # IN  (n,)
+    const double* p,        # IN  (n,), with pairs (n, 2)
+    bint pairs,             # a literal
+    Checks* checks,         # OUT
+    double* q,              # OUT (n,)
+) noexcept nogil:
+    cdef Py_ssize_t i = 0, k = 2 if pairs else 1
+    start_checks(checks)
+    while i + STRIP <= tile.n:
+        fetch_rows(&call.y, tile.first + i, STRIP, call.ahead)
+        fetch_rows(tile.p, tile.first + i, STRIP, call.ahead)
+        load_strip(y + i, p + k * i, STRIP, call.task, pairs, checks, q + i)
+        i += STRIP
+    if i < tile.n:
+        load_strip(y + i, p + k * i, tile.n - i, call.task, pairs, checks, q + i)
+    checks.n_ones = count_ones(checks.ones, y)
+
+
+cdef narrow load_binary(
+    const Call* call,
+    const Tile* tile,
+    int kind,               # of the codes
+    const void* y,          # IN  (n,)
+    const double* p,        # IN  (n,), with pairs (n, 2)
+    Checks* checks,         # OUT
+    double* q,              # OUT (n,)
+) noexcept nogil:
+    cdef bint pairs = call.task.n_columns == 2
+    if kind == FLL_INT64 and pairs:
+        load_strips(call, tile, <const int64_t*>y, p, True, checks, q)
+    elif kind == FLL_INT64:
+        load_strips(call, tile, <const int64_t*>y, p, False, checks, q)
+    elif kind == FLL_UINT8 and pairs:
+        load_strips(call, tile, <const uint8_t*>y, p, True, checks, q)
+    elif kind == FLL_UINT8:
+        load_strips(call, tile, <const uint8_t*>y, p, False, checks, q)
+    elif pairs:
+        load_strips(call, tile, <const double*>y, p, True, checks, q)
+    else:
+        load_strips(call, tile, <const double*>y, p, False, checks, q)
+
+
+cdef inline uint64_t sum_rows(
+    const double* rows,     # IN  (n, k)
+    Py_ssize_t n,           # SUMMED or 1
+    Py_ssize_t k,
+    double* total,          # OUT (n,)
+) noexcept nogil:
+    # Returns what outside_unit() does, for any of the numbers.
+    if n == SUMMED:
+        return sum_four_rows(rows, k, total)
+    return sum_wide_row(rows, k, total)
+
+
+cdef inline void start_checks(Checks* checks) noexcept nogil:
+    memset(checks, 0, sizeof(Checks))
+    checks.sums = 1
+
+
+cdef inline bint all_in_unit(const double* p, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int good = 1
+    for i in range(n):
+        good &= (p[i] >= 0) & (p[i] <= 1)
+    return good
+
+
+cdef inline void clip(double* q, Py_ssize_t n, const Task* task) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef double low = task.low, high = task.high
+    for i in range(n):
+        q[i] = low if q[i] < low else q[i]
+    for i in range(n):
+        q[i] = high if q[i] > high else q[i]
