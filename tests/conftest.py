@@ -129,7 +129,7 @@ def engine(loops, n_threads, monkeypatch):
     """The public functions run on this variant and on as many threads."""
     from fastlogloss import _engine, metrics
 
-    monkeypatch.setattr(_engine, "LossState", loops.LossState)
+    monkeypatch.setattr(_engine, "loops", loops)
     monkeypatch.setattr(metrics, "mean_loss", loops.mean_loss)
     monkeypatch.setattr(_engine, "threads_for", lambda nanoseconds: n_threads)
 

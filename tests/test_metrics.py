@@ -550,7 +550,7 @@ class TestSameBits:
         results = [everything(case.codes, case.p, w)]
         from fastlogloss import _engine, metrics
 
-        monkeypatch.setattr(_engine, "LossState", base.LossState)
+        monkeypatch.setattr(_engine, "loops", base)
         monkeypatch.setattr(metrics, "mean_loss", base.mean_loss)
         monkeypatch.setattr(_engine, "threads_for", lambda nanoseconds: 1)
         results.append(everything(case.codes, case.p, w))
