@@ -23,7 +23,7 @@ if DEBUG and not MSVC:  # an index outside an array of the kernels ends the proc
 elif not MSVC:
     FLAGS += ["-O3", "-g0"]
 LINK_FLAGS = ["-Wl,-s"] if sys.platform == "linux" and not DEBUG else []
-V3 = ["-mavx2", "-mfma", "-mbmi", "-mbmi2"]  # what _cpu.pyx looks for
+V3 = ["-mavx2", "-mfma", "-mf16c", "-mbmi", "-mbmi2"]  # what _cpu.pyx looks for
 V4 = [*V3, *(f"-mavx512{x}" for x in ("f", "bw", "dq", "vl"))]
 V4.append("-mprefer-vector-width=512")
 KERNELS = {"_cpu": [], "_labels": [], "_pool": [], "_base": [], "_v3": V3, "_v4": V4}

@@ -154,6 +154,8 @@ def as_numbers(values):
 
 
 def _as_numbers(array):
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        return array.astype(np.float64)  # kernels read nothing wider
     if array.dtype.kind != "O":
         return array
     try:

@@ -286,7 +286,7 @@ class TestClasses:
         p[np.arange(4), codes] = 0.5
         loss = LogLoss(TYPES[name](codes), classes=np.asarray(classes))
         assert loss(p) == pytest.approx(math.log(2), rel=RTOL)
-        kept = loss._targets.codes.whole.dtype
+        kept = loss._targets.codes.y.dtype
         assert kept == (np.uint8 if n_classes <= 255 else np.int64)
 
     @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS is of Linux")
@@ -302,7 +302,7 @@ class TestClasses:
         status = open("/proc/self/status").read()
         size = int(re.search(r"VmSize:\\s+(\\d+)", status)[1]) * 1024
         resource.setrlimit(resource.RLIMIT_AS, (size + 2 * len(y), -1))
-        print(LogLoss(y)._targets.codes.whole.nbytes)
+        print(LogLoss(y)._targets.codes.y.nbytes)
         """
         assert int(run_python("-c", textwrap.dedent(code), kind).stdout) == 3_000_000
 

@@ -3,13 +3,21 @@
 cdef extern from *:
     """
     #if (defined(__x86_64__) || defined(__amd64__)) && defined(__GNUC__)
+    #include <cpuid.h>
+    static int cpu_converts_halves(void)
+    {
+        /* F16C, by its bit: older compilers have no name for it. */
+        unsigned a, b, c, d;
+        return __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
+    }
     static int cpu_runs_v3(void)
     {
         /* The level also asks for lzcnt and movbe, which every processor with AVX2
            has, and which older compilers cannot ask for by name. */
         __builtin_cpu_init();
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
-            && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+            && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2")
+            && cpu_converts_halves();
     }
     static int cpu_runs_v4(void)
     {

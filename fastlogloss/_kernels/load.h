@@ -59,6 +59,12 @@ FLL_INLINE int size_of_kind(int kind)
                                                          : 2;
 }
 
+#if defined(__GNUC__) && !defined(__clang__)
+#define FLL_UNROLL _Pragma("GCC unroll 4")
+#else
+#define FLL_UNROLL
+#endif
+
 /* n items to another place, by their size. */
 #define FLL_COPY(type)                                                                 \
     static void copy_##type(const char *from, ptrdiff_t from_step, ptrdiff_t n,        \
@@ -73,20 +79,26 @@ FLL_COPY(uint16_t)
 FLL_COPY(uint32_t)
 FLL_COPY(uint64_t)
 
-/* One column of two: what scikit-learn's scorers hand over. */
-static void copy_every_second(const char *from, ptrdiff_t n, double *to)
-{
-    const double *x = (const double *)from;
-    ptrdiff_t i;
-    for (i = 0; i < n; ++i)
-        to[i] = x[2 * i];
-}
+/* The steps that are common: one column of two, which is what scikit-learn's scorers hand
+   over, and from the last item to the first. */
+#define FLL_COPY_BY(name, step)                                                        \
+    FLL_NARROW static void name(const double *from, ptrdiff_t n, double *to)           \
+    {                                                                                  \
+        ptrdiff_t i;                                                                   \
+        for (i = 0; i < n; ++i)                                                        \
+            to[i] = from[(step) * i];                                                  \
+    }
+FLL_COPY_BY(copy_every_second, 2)
+FLL_COPY_BY(copy_backwards, -1)
 
 static void copy_items(const char *from, ptrdiff_t from_step, ptrdiff_t n, char *to,
                        ptrdiff_t to_step, int size)
 {
-    if (size == 8 && from_step == 16 && to_step == 8 && ((uintptr_t)from & 7) == 0)
-        copy_every_second(from, n, (double *)to);
+    const int doubles = size == 8 && to_step == 8 && ((uintptr_t)from & 7) == 0;
+    if (doubles && from_step == 16)
+        copy_every_second((const double *)from, n, (double *)to);
+    else if (doubles && from_step == -8)
+        copy_backwards((const double *)from, n, (double *)to);
     else if (size == 8)
         copy_uint64_t(from, from_step, n, to, to_step);
     else if (size == 4)
@@ -97,28 +109,62 @@ static void copy_items(const char *from, ptrdiff_t from_step, ptrdiff_t n, char 
         copy_uint8_t(from, from_step, n, to, to_step);
 }
 
-/* The other order of bytes, in place. */
-static void swap_items(void *items, ptrdiff_t n, int size)
+/* The other order of bytes. The two arrays may be one. */
+FLL_INLINE uint16_t swap_uint16_t(uint16_t x) { return (uint16_t)(x << 8 | x >> 8); }
+
+FLL_INLINE uint32_t swap_uint32_t(uint32_t x)
 {
-    ptrdiff_t i;
-    if (size == 8) {
-        uint64_t *x = items;
-        for (i = 0; i < n; ++i) {
-            uint64_t y = x[i];
-            y = (y & 0x00FF00FF00FF00FFull) << 8 | (y >> 8 & 0x00FF00FF00FF00FFull);
-            y = (y & 0x0000FFFF0000FFFFull) << 16 | (y >> 16 & 0x0000FFFF0000FFFFull);
-            x[i] = y << 32 | y >> 32;
-        }
-    } else if (size == 4) {
-        uint32_t *x = items;
-        for (i = 0; i < n; ++i) {
-            const uint32_t y = (x[i] & 0x00FF00FFu) << 8 | (x[i] >> 8 & 0x00FF00FFu);
-            x[i] = y << 16 | y >> 16;
-        }
-    } else if (size == 2) {
-        uint16_t *x = items;
-        for (i = 0; i < n; ++i)
-            x[i] = (uint16_t)(x[i] << 8 | x[i] >> 8);
+    x = (x & 0x00FF00FFu) << 8 | (x >> 8 & 0x00FF00FFu);
+    return x << 16 | x >> 16;
+}
+
+FLL_INLINE uint64_t swap_uint64_t(uint64_t x)
+{
+    return (uint64_t)swap_uint32_t((uint32_t)x) << 32 | swap_uint32_t(x >> 32);
+}
+
+#if defined(__GNUC__) || defined(__clang__) /* one shuffle for a vector of them */
+#define swap_uint32_t __builtin_bswap32
+#define swap_uint64_t __builtin_bswap64
+#endif
+
+#define FLL_SWAP(type)                                                                 \
+    FLL_NARROW static void swap_array_##type(const type *from, ptrdiff_t n, type *to)  \
+    {                                                                                  \
+        ptrdiff_t i;                                                                   \
+        for (i = 0; i < n; ++i)                                                        \
+            to[i] = swap_##type(from[i]);                                              \
+    }
+FLL_SWAP(uint16_t)
+FLL_SWAP(uint32_t)
+FLL_SWAP(uint64_t)
+
+static void swap_items(const void *from, ptrdiff_t n, int size, void *to)
+{
+    if (size == 8)
+        swap_array_uint64_t(from, n, to);
+    else if (size == 4)
+        swap_array_uint32_t(from, n, to);
+    else
+        swap_array_uint16_t(from, n, to);
+}
+
+/* Columns of m doubles as the rows of a matrix. What is next in each of them is fetched
+   meanwhile: the processor follows few columns by itself. */
+static void interleave_columns(const View *view, const char *from, ptrdiff_t m,
+                               ptrdiff_t k, double *to)
+{
+    const ptrdiff_t step = view->column;
+    ptrdiff_t j = 0;
+    for (; j + 2 <= k; j += 2, from += 2 * step) {
+        columns_to_pairs((const double *)from, (const double *)(from + step), k, m,
+                         to + j);
+        fetch(from, 0, m, 8, 8 * m);
+        fetch(from + step, 0, m, 8, 8 * m);
+    }
+    if (j < k) {
+        copy_items(from, 8, m, (char *)(to + j), 8 * k, 8);
+        fetch(from, 0, m, 8, 8 * m);
     }
 }
 
@@ -131,8 +177,12 @@ static const void *load_items(const View *view, ptrdiff_t first, ptrdiff_t m,
     const int size = view->size;
     ptrdiff_t i;
     if ((k == 1 || view->column == size) && (m == 1 || view->row == k * size)) {
-        if (view->aligned && !view->swapped)
-            return from;
+        if (view->aligned) {
+            if (!view->swapped)
+                return from;
+            swap_items(from, m * k, size, buffer);
+            return buffer;
+        }
         memcpy(buffer, from, (size_t)(m * k * size));
     } else if (k == 1)
         copy_items(from, view->row, m, buffer, size, size);
@@ -140,19 +190,14 @@ static const void *load_items(const View *view, ptrdiff_t first, ptrdiff_t m,
         for (i = 0; i < m; ++i)
             memcpy((char *)buffer + i * k * size, from + i * view->row,
                    (size_t)(k * size));
-    else {
-        i = 0;
-        if (view->kind == FLL_FLOAT64 && view->row == 8 && view->aligned)
-            for (; i + 2 <= k; i += 2)
-                columns_to_pairs((const double *)(from + i * view->column),
-                                 (const double *)(from + (i + 1) * view->column), k, m,
-                                 (double *)buffer + i);
-        for (; i < k; ++i)
+    else if (view->row == 8 && size == 8 && view->aligned)
+        interleave_columns(view, from, m, k, buffer);
+    else
+        for (i = 0; i < k; ++i)
             copy_items(from + i * view->column, view->row, m,
                        (char *)buffer + i * size, k * size, size);
-    }
     if (view->swapped)
-        swap_items(buffer, m * k, size);
+        swap_items(buffer, m * k, size, buffer);
     return buffer;
 }
 
@@ -171,24 +216,59 @@ FLL_INLINE float float_of_half(uint16_t half)
     return x;
 }
 
+/* A 64-bit integer, rounded once. Both halves are exact as doubles, by way of 2^52 and
+   2^84, whose last bits they are: AVX2 has no such conversion. */
+FLL_INLINE double double_of_uint64(uint64_t x)
+{
+    const double high = from_bits(x >> 32 | 0x4530000000000000ull);
+    const double low = from_bits((x & 0xFFFFFFFFull) | 0x4330000000000000ull);
+    return (high - 0x1.00000001p84) + low; /* 2^84 + 2^52 */
+}
+
+FLL_INLINE double double_of_int64(int64_t x)
+{
+    const uint64_t u = (uint64_t)x;
+    const double high = from_bits(u >> 32 ^ 0x4530000080000000ull);
+    const double low = from_bits((u & 0xFFFFFFFFull) | 0x4330000000000000ull);
+    return (high - 0x1.00000801p84) + low; /* 2^84 + 2^63 + 2^52 */
+}
+
+#ifdef __AVX512DQ__
+#define double_of_uint64 (double)
+#define double_of_int64 (double)
+#endif
+
 #define FLL_SAME(x) x
 #define FLL_DOUBLES(name, type, value)                                                 \
     FLL_NARROW static void doubles_of_##name(const type *x, ptrdiff_t n, double *out)  \
     {                                                                                  \
         ptrdiff_t i;                                                                   \
+        FLL_UNROLL                                                                     \
         for (i = 0; i < n; ++i)                                                        \
             out[i] = (double)value(x[i]);                                              \
     }
 FLL_DOUBLES(float32, float, FLL_SAME)
+#ifdef __F16C__
+FLL_NARROW static void doubles_of_float16(const uint16_t *x, ptrdiff_t n, double *out)
+{
+    ptrdiff_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        _mm256_storeu_pd(out + i, _mm256_cvtps_pd(_mm_cvtph_ps(
+                                      _mm_loadl_epi64((const __m128i *)(x + i)))));
+    for (; i < n; ++i)
+        out[i] = (double)float_of_half(x[i]);
+}
+#else
 FLL_DOUBLES(float16, uint16_t, float_of_half)
+#endif
 FLL_DOUBLES(int8, int8_t, FLL_SAME)
 FLL_DOUBLES(uint8, uint8_t, FLL_SAME)
 FLL_DOUBLES(int16, int16_t, FLL_SAME)
 FLL_DOUBLES(uint16, uint16_t, FLL_SAME)
 FLL_DOUBLES(int32, int32_t, FLL_SAME)
 FLL_DOUBLES(uint32, uint32_t, FLL_SAME)
-FLL_DOUBLES(int64, int64_t, FLL_SAME)
-FLL_DOUBLES(uint64, uint64_t, FLL_SAME)
+FLL_DOUBLES(int64, int64_t, double_of_int64)
+FLL_DOUBLES(uint64, uint64_t, double_of_uint64)
 
 /* n items that are no doubles as such. */
 static void convert(const void *items, int kind, ptrdiff_t n, double *out)
@@ -221,12 +301,6 @@ static const double *load_doubles(const View *view, ptrdiff_t first, ptrdiff_t m
     convert(from, view->kind, m * k, buffer);
     return buffer;
 }
-
-#if defined(__GNUC__) && !defined(__clang__)
-#define FLL_UNROLL _Pragma("GCC unroll 4")
-#else
-#define FLL_UNROLL
-#endif
 
 /* Codes 0 and 1 as 0.0 and 1.0. Returns not 0 where one is neither. */
 #define FLL_BITS(name, type)                                                           \

@@ -8,19 +8,12 @@
 #    Rejected: one fused loop per combination. It needs more accumulators than there
 #    are vector registers (measured 1.2 ns a row in cache, this design 0.7), and a copy
 #    of the loop for each of weights x labels x dtypes.
-# B. Strips of 32 rows are loaded between prefetches of the rows 4 KiB ahead, so that
-#    memory works while the reduction computes. Rejected: 2 KiB (1.2 times the time);
-#    8 KiB, which with three arrays is more than a first-level cache of 32 KiB keeps
-#    (1.2 times); several columns, which the processor fetches better by itself; and to
-#    multiply the rows of two strips as they are loaded, a tenth less work but twice the
-#    time where the arrays come from memory: it no longer sees one array after the
-#    other.
-#    Where rows take a logarithm, 256 bytes ahead, the next strip: that is far enough
-#    for slow rows, and leaves the first-level cache to the buffers. Weighted rows from
-#    memory, ns with SSE2, AVX2, AVX-512 (Zen 4): 4 KiB 3.56, 2.40, 2.38; 1 KiB 3.03,
-#    1.91, 2.13; 256 bytes 3.00, 1.83, 2.06; nothing fetched 2.92, 1.76, 2.26. Logits,
-#    with AVX2 and AVX-512: 4 KiB 1.76, 1.59; 256 bytes 1.51, 1.45, but a tenth of a
-#    nanosecond more where they are weighted; 1 KiB 1.54, 1.44.
+# B. Scores and labels are not fetched ahead: the processor follows a few arrays that are
+#    read from one end to the other by itself. Weights are needed only after the
+#    logarithms of their tile and are asked for at its beginning. Rejected: to fetch what
+#    lies 4 KiB ahead of each 32 rows; ms for 1e7 rows (Zen 4, AVX-512), fetched and
+#    not: int64 labels 7.1, 5.4; pairs 10.3, 8.8; every second score 11.6, 7.9; logits
+#    15.1, 13.1. Weighted rows: nothing fetched 23, so 16.
 # C. Unweighted rows need no logarithm: sum(log q) = log(product q), the product kept
 #    as an unevaluated sum h + l of two doubles and an integer exponent. Factors are at
 #    least 2^-56, so that 16 of them, and the errors of their product, stay normal
@@ -111,9 +104,6 @@ from fastlogloss._kernels.rows cimport (
     sum_wide_row,
 )
 from fastlogloss._kernels.scalar cimport (
-    FLL_AHEAD,
-    FLL_AHEAD_OF_LOGITS,
-    FLL_AHEAD_OF_LOGS,
     FLL_BIAS,
     FLL_FLOOR,
     FLL_SHIFT,
@@ -170,6 +160,7 @@ cdef enum:
     PLAIN_LOSSES = 16  # so many, if there are no more (design M)
     MAX_GROUP = 64    # rows of several columns that are worked on together,
     GROUP_VALUES = 4096  # in buffers of about this size
+    CONVERTED = 1024  # numbers that are converted at once
     SUMMED = 4        # rows that are summed together below that
     STREAM_BYTES = 1 << 24  # of an output that is written past the caches
     WAVE = 2048       # blocks between two looks at pending signals
@@ -272,7 +263,6 @@ cdef struct Call:
     bint is_excess
     loss_function loss
     sink_function sink
-    Py_ssize_t ahead        # bytes from the rows that are loaded to those fetched
     Py_ssize_t n            # rows
     Py_ssize_t block_rows
     Py_ssize_t n_cells      # models, each with scores of its own

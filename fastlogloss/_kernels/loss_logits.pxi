@@ -35,8 +35,6 @@ cdef inline void load_margins(
     cdef Py_ssize_t i = 0
     start_checks(checks)
     while i + STRIP <= tile.n:
-        fetch_rows(&call.y, tile.first + i, STRIP, FLL_AHEAD_OF_LOGITS)
-        fetch_rows(tile.p, tile.first + i, STRIP, FLL_AHEAD_OF_LOGITS)
         margins(y + i, z + i, STRIP, checks, margin + i, linear + i)
         i += STRIP
     if i < tile.n:
@@ -99,7 +97,8 @@ cdef inline void derive_logit(
 
 cdef int logit_of_target_loss(const Call* call, Tile* tile) noexcept nogil:
     # Of targets in [0, 1], or labels to be smoothed.
-    cdef const Task* task = call.task
+    cdef Task here = call.task[0]  # no store can change it
+    cdef const Task* task = &here
     cdef Py_ssize_t i, n = tile.n
     cdef double t, u, x, a, e, near, far, share
     cdef uint64_t negative, nan = 0, neither = 0

@@ -62,19 +62,23 @@ cdef inline void derive_column(
 cdef int matrix_loss(const Call* call, Tile* tile) noexcept nogil:
     # Three columns and more.
     cdef const Task* task = call.task
-    cdef Py_ssize_t n = tile.n, k = task.n_columns, start = 0, step, i, j, m
-    cdef Py_ssize_t first = 0
+    cdef Py_ssize_t n = tile.n, k = task.n_columns, start = 0, first = 0, step, i, j, m
     cdef const double* rows
     cdef const double* p
+    cdef double total[TILE]
     cdef double* q = tile.factor
-    cdef double* total = tile.linear
-    cdef Checks checks
-    cdef uint64_t off
-    cdef bint good = True
-    start_checks(&checks)
+    cdef uint8_t* seen = tile.seen
+    cdef const Py_ssize_t* code = tile.code
+    cdef uint64_t off, low = task.inner_low, high = task.inner_high, saturated = 0
+    cdef double tolerance = task.tolerance
+    cdef int good = 1, sums = 1
     if not codes_of(call, tile):
         return _BAD_LABEL
-    step = n if tile.p.in_place else task.group
+    step = n
+    if not tile.p.in_place:
+        step = task.group
+        if tile.p.column == tile.p.size:  # what is converted stays in the cache
+            step = max(min(step, CONVERTED // k // 8 * 8), <Py_ssize_t>8)
     while start < n:
         step = min(step, n - start)
         rows = rows_of(call, tile, tile.p, start, step, area(call, tile, ROWS))
@@ -85,14 +89,16 @@ cdef int matrix_loss(const Call* call, Tile* tile) noexcept nogil:
             m = SUMMED if k < WIDE and n - first >= SUMMED else 1
             off |= sum_rows(p, m, k, total + first)
             for i in range(m):
-                j = seen_code(call, tile, first + i)
+                j = code[first + i]
+                check(0 <= j < k)
+                seen[j] = 1
                 q[first + i] = p[i * k + j]
             first += m
             p += m * k
         for i in range(start, start + step):
-            checks.sums &= absolute(total[i] - 1.0) <= task.tolerance
-            checks.saturated |= outside(q[i], task.inner_low, task.inner_high)
-        if not checks.sums:
+            sums &= absolute(total[i] - 1.0) <= tolerance
+            saturated |= outside(q[i], low, high)
+        if not sums:
             for i in range(start, start + step):
                 off |= is_nan(total[i]) >> 63 << 63
         if off >> 62:
@@ -100,11 +106,11 @@ cdef int matrix_loss(const Call* call, Tile* tile) noexcept nogil:
         start += step
     if not good:
         return _BAD_PROBA
-    if checks.saturated >> 63:
+    if saturated >> 63:
         clip(q, n, task)
     if call.derive:
         derive_true_class(call, tile)
-    return 0 if checks.sums else _BAD_ROW_SUM
+    return 0 if sums else _BAD_ROW_SUM
 
 
 cdef inline void derive_true_class(const Call* call, Tile* tile) noexcept nogil:

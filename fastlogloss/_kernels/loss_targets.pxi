@@ -8,8 +8,11 @@ cdef inline double clipped_log(double p, const Task* task) noexcept nogil:
 
 cdef int target_loss(const Call* call, Tile* tile) noexcept nogil:
     # One column: of targets in [0, 1], or labels to be smoothed.
-    cdef const Task* task = call.task
+    cdef Task here = call.task[0]  # no store can change it
+    cdef const Task* task = &here
     cdef Py_ssize_t i
+    cdef bint derive = call.derive
+    cdef int64_t n_ones = 0
     cdef uint64_t neither = 0
     cdef double x, other, t, u, a, b
     cdef const double* y = targets_of(call, tile, &neither)
@@ -30,14 +33,15 @@ cdef int target_loss(const Call* call, Tile* tile) noexcept nogil:
         a = 0.0 if t == 0 else t * clipped_log(x, task)
         b = 0.0 if u == 0 else u * clipped_log(other, task)
         tile.linear[i] = 0.0 - (a + b)
-        if call.derive:
+        if derive:
             a = clipped_inverse(x, task) if t != 0 else 0.0
             b = clipped_inverse(other, task) if u != 0 else 0.0
             tile.gradient[i] = u * b - t * a
             tile.hessian[i] = u * b * b + t * a * a
         if not task.soft:
-            tile.part.n_ones += y[i] != 0
-    if call.derive:
+            n_ones += y[i] != 0
+    tile.part.n_ones += n_ones
+    if derive:
         store_column(call, tile)
     return 0
 
@@ -74,7 +78,8 @@ cdef inline int rows_of_targets(
 
 
 cdef int matrix_of_targets_loss(const Call* call, Tile* tile) noexcept nogil:
-    cdef const Task* task = call.task
+    cdef Task here = call.task[0]  # no store can change it
+    cdef const Task* task = &here
     cdef Py_ssize_t i, j, m, n = tile.n, k = task.n_columns, start = 0
     cdef double* g = area(call, tile, GRADIENT)
     cdef double* h = area(call, tile, HESSIAN)

@@ -58,7 +58,6 @@ cdef int complement(
     cdef const double* y
     while at < n:
         m = min(n - at, <Py_ssize_t>TILE)
-        fetch_rows(&call.y, first + at, m, FLL_AHEAD)
         y = load_labels(
             &call.y, first + at, m, &call.classes, items, buffer, &neither
         )
@@ -292,15 +291,9 @@ cdef void prepare(Call* call, int n_threads) noexcept nogil:
         call.sink = sink_products
     else:
         call.sink = sink_losses
-    if call.derive:
-        call.ahead = FLL_AHEAD_OF_LOGITS
-    elif call.sink == sink_weighted or call.sink == sink_rows:
-        call.ahead = FLL_AHEAD_OF_LOGS
-    else:
-        call.ahead = FLL_AHEAD
     # Derivatives take labels that are doubles.
     call.common_codes = (
-        (call.y.kind == FLL_INT64 or call.y.kind == FLL_UINT8)
+        (call.y.kind == FLL_INT64 or call.y.size == 1)
         and call.y.row == call.y.size
         and call.y.aligned
         and not call.y.swapped

@@ -107,10 +107,8 @@ FLL_INLINE double larger(double x, double y) { return x > y ? x : y; }
 
 FLL_INLINE void prefetch(const void *address) { FLL_PREFETCH(address); }
 
-/* Bytes; less where a row takes longer (design B of loops.pxi). */
+/* Bytes. */
 #define FLL_AHEAD 4096
-#define FLL_AHEAD_OF_LOGITS 1024
-#define FLL_AHEAD_OF_LOGS 256
 
 /* Fetch what lies `ahead` bytes beyond items [first, first + n) of an array, or of NULL
    nothing. In C, for it has to be inlined: gcc drops calls of a function that does

@@ -8,9 +8,6 @@ cdef extern from "scalar.h" nogil:
     double absolute(double x)
     double larger(double x, double y)
     void prefetch(const void* address)
-    const Py_ssize_t FLL_AHEAD
-    const Py_ssize_t FLL_AHEAD_OF_LOGITS
-    const Py_ssize_t FLL_AHEAD_OF_LOGS
     void fetch(
         const char* array, Py_ssize_t first, Py_ssize_t n, int size, Py_ssize_t ahead
     )

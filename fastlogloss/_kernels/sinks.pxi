@@ -276,7 +276,6 @@ cdef void sink_weighted(const Call* call, Tile* tile) noexcept nogil:
             losses_of(call, tile), tile.w, tile.n, False, 1.0, tile.part
         )
         return
-    fetch_rows(&call.w, tile.first, tile.n, call.ahead)
     log_factors(call, tile.factor, tile.n, tile.linear)
     add_weighted_tile(
         tile.linear, tile.w, tile.n, task.use_product, -1.0, tile.part

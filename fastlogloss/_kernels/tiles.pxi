@@ -3,9 +3,9 @@
 cdef inline const double* weights_of(const Call* call, Tile* tile) noexcept nogil:
     if call.w.data == NULL:
         return NULL
-    return load_doubles(
-        &call.w, tile.first, tile.n, 1, tile.items, tile.weights
-    )
+    if call.w.in_place:  # needed only when their losses are there
+        fetch(call.w.data, tile.first, tile.n, sizeof(double), 0)
+    return load_doubles(&call.w, tile.first, tile.n, 1, tile.items, tile.weights)
 
 
 cdef inline int common_codes(
@@ -14,7 +14,8 @@ cdef inline int common_codes(
     # (n,) codes of two classes and their kind, that of a label_t.
     if call.common_codes:
         y[0] = call.y.data + tile.first * call.y.row
-        return call.y.kind
+        # A negative one is no code if its bits are unsigned, either.
+        return FLL_UINT8 if call.y.size == 1 else call.y.kind
     y[0] = labels_of(call, tile, neither)
     return FLL_FLOAT64
 
@@ -27,17 +28,6 @@ cdef inline const double* labels_of(
     return load_labels(
         &call.y, tile.first, tile.n, &call.classes, tile.items, tile.labels, neither
     )
-
-
-cdef inline void fetch_rows(
-    const View* view, Py_ssize_t first, Py_ssize_t n, Py_ssize_t ahead
-) noexcept nogil:
-    # What lies ahead of some rows, where rows are close to one another. A strip at a
-    # time, while something is computed: memory takes few requests at once.
-    if view.row == 8:
-        fetch(view.data, first, n, 8, ahead)
-    elif 0 < view.row <= 64:
-        fetch(view.data, first, n, <int>view.row, ahead)
 
 
 cdef inline const double* scores_of(
@@ -209,8 +199,6 @@ cdef inline void load_strips(
     cdef Py_ssize_t i = 0, k = 2 if pairs else 1
     start_checks(checks)
     while i + STRIP <= tile.n:
-        fetch_rows(&call.y, tile.first + i, STRIP, call.ahead)
-        fetch_rows(tile.p, tile.first + i, STRIP, call.ahead)
         load_strip(y + i, p + k * i, STRIP, call.task, pairs, checks, q + i)
         i += STRIP
     if i < tile.n:
