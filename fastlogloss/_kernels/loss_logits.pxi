@@ -70,16 +70,14 @@ cdef int logit_loss(const Call* call, Tile* tile) noexcept nogil:
     tile.part.n_ones += checks.n_ones
     exp_array(margin, n, tile.factor)
     if call.derive:
-        derive_logit(
-            <const double*>y, margin, tile.factor, n, tile.gradient, tile.hessian
-        )
+        derive_logit(z, margin, tile.factor, n, tile.gradient, tile.hessian)
         store_column(call, tile)
     return 0
 
 
 cdef inline void derive_logit(
-    const double* y,        # IN  (n,)
-    const double* margin,   # IN  (n,)
+    const double* z,        # IN  (n,)
+    const double* margin,   # IN  (n,): z, but for label 1 -z
     const double* excess,   # IN  (n,)
     Py_ssize_t n,
     double* gradient,       # OUT (n,)
@@ -87,12 +85,14 @@ cdef inline void derive_logit(
 ) noexcept nogil:
     cdef Py_ssize_t i
     cdef double near, far
+    cdef uint64_t sign
     for i in range(n):
         near = 1.0 / (1.0 + excess[i])
         far = excess[i] * near
         hessian[i] = near * far
         near = choose(sign_mask(margin[i]), far, near)
-        gradient[i] = from_bits(to_bits(near) ^ label_sign(y[i]))
+        sign = (to_bits(margin[i]) ^ to_bits(z[i])) & (<uint64_t>1 << 63)
+        gradient[i] = from_bits(to_bits(near) ^ sign)
 
 
 cdef int logit_of_target_loss(const Call* call, Tile* tile) noexcept nogil:
@@ -151,8 +151,11 @@ cdef int check_logits(const Call* call, Tile* tile) noexcept nogil:
     cdef const double* rows
     cdef int status = 0
     if k == 1:
-        rows = targets_of(call, tile, &neither)
-        status = check_targets(rows, tile.n, task.soft, &tile.part.n_ones)
+        if task.soft:
+            rows = targets_of(call, tile, &neither)
+            status = check_targets(rows, tile.n, True, &tile.part.n_ones)
+        else:
+            status = check_labels(call, tile)
         rows = scores_of(call, tile, 1)
         for i in range(tile.n):
             score |= is_nan(rows[i])
@@ -171,6 +174,4 @@ cdef int check_logits(const Call* call, Tile* tile) noexcept nogil:
         for i in range(m * k):
             score |= is_nan(rows[i])
         start += m
-    if neither:
-        status |= _BAD_LABEL
     return status | (_BAD_SCORE if score >> 63 else 0)

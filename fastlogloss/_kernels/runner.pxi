@@ -291,14 +291,14 @@ cdef void prepare(Call* call, int n_threads) noexcept nogil:
         call.sink = sink_products
     else:
         call.sink = sink_losses
-    # Derivatives take labels that are doubles.
+    # Derivatives of probabilities take labels that are doubles.
     call.common_codes = (
         (call.y.kind == FLL_INT64 or call.y.size == 1)
         and call.y.row == call.y.size
         and call.y.aligned
         and not call.y.swapped
         and call.classes.n == 0
-        and not call.derive
+        and (task.from_logits or not call.derive)
     )
     call.block_rows = block_rows(task)
     n_threads = max(1, n_threads)

@@ -128,6 +128,39 @@ cdef inline int exact_targets(
     return 0
 
 
+cdef inline uint64_t check_codes(
+    const label_t* y,       # IN  (n,)
+    Py_ssize_t n,
+    int64_t* n_ones,        # IN/OUT
+) noexcept nogil:
+    # Not 0 where some label is neither 0 nor 1.
+    cdef Py_ssize_t i
+    cdef uint64_t bad = 0, ones = 0
+    for i in range(n):
+        bad |= bad_label(y[i])
+        ones += code_bits(y[i])
+    n_ones[0] += count_ones(ones, y)
+    if label_t is double:  # -0.0 is one
+        return bad and exact_targets(y, n, False)
+    else:
+        return bad
+
+
+cdef inline int check_labels(const Call* call, Tile* tile) noexcept nogil:
+    # All that can be wrong with labels of two classes.
+    cdef uint64_t bad = 0, neither = 0
+    cdef const void* y
+    cdef int kind = common_codes(call, tile, &y, &neither)
+    cdef int64_t* n_ones = &tile.part.n_ones
+    if kind == FLL_INT64:
+        bad = check_codes(<const int64_t*>y, tile.n, n_ones)
+    elif kind == FLL_UINT8:
+        bad = check_codes(<const uint8_t*>y, tile.n, n_ones)
+    else:
+        bad = check_codes(<const double*>y, tile.n, n_ones)
+    return _BAD_LABEL if bad or neither else 0
+
+
 cdef inline int check_targets(
     const double* y,        # IN  (n,) targets or labels
     Py_ssize_t n,
@@ -135,16 +168,12 @@ cdef inline int check_targets(
     int64_t* n_ones,        # IN/OUT
 ) noexcept nogil:
     cdef Py_ssize_t i
-    cdef uint64_t bad = 0, ones = 0
-    if soft:
-        for i in range(n):
-            bad |= <uint64_t>(not ((y[i] >= 0) & (y[i] <= 1)))
-    else:
-        for i in range(n):
-            bad |= bad_label(y[i])
-            ones += to_bits(y[i])
-        n_ones[0] += count_ones(ones, y)
-    return exact_targets(y, n, soft) if bad else 0
+    cdef uint64_t bad = 0
+    if not soft:
+        return _BAD_LABEL if check_codes(y, n, n_ones) else 0
+    for i in range(n):
+        bad |= <uint64_t>(not ((y[i] >= 0) & (y[i] <= 1)))
+    return exact_targets(y, n, True) if bad else 0
 
 
 cdef inline void load_strip(
