@@ -12,9 +12,8 @@ import numpy as np
 def pairwise(factors, allowed, seed=0):
     """A list of dicts from factor to value that holds every allowed pair of values.
 
-    Greedy, and the same list for the same arguments: each case is the best of some
-    that begin with a pair that is missing and take, factor by factor, the value that
-    adds most pairs.
+    Greedy, and the same list for the same arguments: each case begins with a pair that
+    is missing and takes, factor by factor, the value that adds most pairs.
 
     Parameters
     ----------
@@ -38,42 +37,39 @@ def pairwise(factors, allowed, seed=0):
     # Sets are in another order in every process.
     queue = sorted(missing, key=lambda pair: str(sorted(pair, key=str)))
     cases = []
-    while missing:
-        first = next(pair for pair in queue if pair in missing)
-        found = [_complete(first, factors, allowed, missing, rng) for _ in range(8)]
-        found = [case for case in found if case is not None]
-        if not found:
-            raise ValueError(f"no case can hold {sorted(first, key=str)}")
-        best = max(found, key=lambda case: len(_pairs(case) & missing))
-        missing -= _pairs(best)
-        queue = [pair for pair in queue if pair in missing]
-        cases.append({name: best[name] for name in factors})
+    for pair in queue:
+        if pair in missing:
+            case = _complete(pair, factors, allowed, missing, rng)
+            missing -= _pairs(case)
+            cases.append({name: case[name] for name in factors})
     return cases
 
 
 def _complete(pair, factors, allowed, missing, rng):
     """A case that holds the pair and, as far as that is soon found, many of the rest.
 
-    None where the choices made have left no value for some factor.
+    Values chosen first may leave none for a factor: then once more, in another order.
     """
-    case = dict(pair)
-    for name in rng.permutation([name for name in factors if name not in case]):
-        values = factors[name]
-        best, most = None, -1
-        for i in rng.permutation(len(values)):
-            longer = {**case, name: values[i]}
-            if allowed(longer):
-                new = sum(
-                    frozenset([(name, values[i]), item]) in missing
-                    for item in case.items()
-                )
-                if new > most:
-                    best, most = longer, new
-        if best is None:
-            return None
-        case = best
-    return {str(name): case[name] for name in case}
+    for _ in range(100):
+        case = dict(pair)
+        others = [name for name in factors if name not in case]
+        for i in rng.permutation(len(others)):
+            name = others[i]
+            longer = [{**case, name: value} for value in factors[name]]
+            longer = [longer[j] for j in rng.permutation(len(longer))]
+            longer = [each for each in longer if allowed(each)]
+            if not longer:
+                break
+            case = max(longer, key=lambda each: len(_pairs_with(name, each) & missing))
+        else:
+            return case
+    raise ValueError(f"found no case that holds {sorted(pair, key=str)}")
 
 
 def _pairs(case):
     return set(map(frozenset, combinations(case.items(), 2)))
+
+
+def _pairs_with(name, case):
+    mine = name, case[name]
+    return {frozenset([mine, item]) for item in case.items() if item != mine}

@@ -7,13 +7,9 @@ numbers, and of int64 codes; that with the NumPy twins, and where it has such a
 function, with scikit-learn.
 """
 
-import functools
-import json
 import math
-import sys
-import tracemalloc
-import warnings
-from pathlib import Path
+from functools import cached_property, partial
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -33,7 +29,6 @@ from fastlogloss import (
 
 EPS = 2.0**-52
 SMOOTHING = 0.1
-MODELS = 3  # of a stack
 
 # --- Factors ------------------------------------------------------------------------
 
@@ -48,8 +43,8 @@ LABEL_VALUES = {
     "negative": lambda codes, k: codes - k,
     "huge": lambda codes, k: (codes << 12) + 2**62 + 2**12,
 }
-# Floats of 64 bits hold the huge ones too; integers may differ by less than those do.
-HUGE_STEPS = {"int64": 2**11 - 1, "uint64": 2**11 - 1, "float64": 0}
+# float64 holds the huge ones too; integers differ by less than it can tell.
+HUGE_LESS = {"int64": 2**12 - 1, "uint64": 2**12 - 1, "float64": 0}
 WEIGHTS = (None, *LABEL_DTYPES, "int64, huge", "uint64, huge")
 COLUMNS = ("vector", 1, 2, 3, 10, 33, 100)
 
@@ -76,37 +71,37 @@ OUTPUT_LAYOUTS = {
 }
 
 
-def _of_function(function, **fixed):
+def _function(function, **fixed):
     def call(y, p, w, labels, options):
         if function is not sample_log_loss:
             options = {"sample_weight": w, **options}
-        return function(y, p, labels=labels, **options, **fixed)
+        return partial(function, y, p, labels=labels, **options, **fixed)
 
     return call
 
 
-def _of_method(method, **fixed):
+def _method(method, **fixed):
     def call(y, p, w, labels, options):
         out = {"out": options.pop("out")} if "out" in options else {}
         loss = LogLoss(y, sample_weight=w, classes=labels, **options)
-        return getattr(loss, method)(p, **out, **fixed)
+        return partial(getattr(loss, method), p, **out, **fixed)
 
     return call
 
 
-# name -> (labels, scores, weights, labels=, options) -> what is returned
+# name -> (labels, scores, weights, labels=, options) -> the call
 FUNCTIONS = {
-    "mean": _of_function(log_loss),
-    "sum": _of_function(log_loss, normalize=False),
-    "d2": _of_function(d2_log_loss_score),
-    "rows": _of_function(sample_log_loss),
-    "gradient": _of_function(log_loss_gradient),
-    "hessian": _of_function(log_loss_gradient_hessian, normalize=False),
-    "prepared": _of_method("__call__"),
-    "prepared rows": _of_method("samples"),
-    "prepared gradient": _of_method("gradient", normalize=False),
-    "prepared hessian": _of_method("gradient_hessian"),
-    "many": _of_method("many"),
+    "mean": _function(log_loss),
+    "sum": _function(log_loss, normalize=False),
+    "d2": _function(d2_log_loss_score),
+    "rows": _function(sample_log_loss),
+    "gradient": _function(log_loss_gradient),
+    "hessian": _function(log_loss_gradient_hessian, normalize=False),
+    "prepared": _method("__call__"),
+    "prepared rows": _method("samples"),
+    "prepared gradient": _method("gradient", normalize=False),
+    "prepared hessian": _method("gradient_hessian"),
+    "many": _method("many"),
 }
 FACTORS = {
     "function": (*FUNCTIONS,),
@@ -154,7 +149,7 @@ EXCLUDED = {
     ("label type", "label values"): lambda dtype, values: (
         (dtype == "bool" and values != "codes")
         or (dtype[0] == "u" and values in ("-1 and 1", "negative"))
-        or (values == "huge" and dtype not in HUGE_STEPS)
+        or (values == "huge" and dtype not in HUGE_LESS)
     ),
     # Soft targets have no labels.
     ("targets are", "label values"): lambda targets, values: (
@@ -187,40 +182,49 @@ def arranged(array, dtype, order, layout):
     return INPUT_LAYOUTS[layout](array)
 
 
-def canonical(array):
+def plain(array):
     return np.array(array, np.float64, order="C")
 
 
-def whole_parts(rng, shape, dtype):
-    """Probabilities whose rows sum to one without rounding; some are 0 or 1.
+def some(rng, n, share=0.05):
+    return rng.random(n) < share
 
-    Integers are nothing else.
-    """
-    bits = {"float64": 50, "float32": 24, "float16": 11}.get(dtype, 0)
-    share = rng.random(shape)
-    if len(shape) == 2 and shape[1] > 1:
-        share /= share.sum(axis=1, keepdims=True)
-        certain = np.eye(shape[1])[share.argmax(axis=1)]
+
+def probabilities(rng, shape, dtype):
+    """Some are 0 (of either sign) or 1, and those of integers are nothing else."""
+    has_fractions = "float" in dtype
+    if len(shape) == 1 or shape[1] == 1:
+        p = rng.random(shape) ** rng.choice([1, 4, 20], size=shape)
+        certain = p.round()
     else:
-        certain = share.round()
-    p = np.floor(np.ldexp(share, bits)) * 2.0**-bits
-    is_certain = rng.random(shape[0]) < (0.05 if bits else 2)
+        p = _exact_rows(rng, shape, dtype)
+        certain = np.eye(shape[1])[p.argmax(axis=1)]
+    is_certain = some(rng, shape[0], 0.05 if has_fractions else 2)
     p[is_certain] = certain[is_certain]
-    if len(shape) == 2 and shape[1] > 1:
-        rows = np.arange(shape[0])
-        p[rows, certain.argmax(axis=1)] += 1 - p.sum(axis=1)
+    return p if dtype == "bool" else np.where((p == 0) & some(rng, shape, 0.5), -p, p)
+
+
+def _exact_rows(rng, shape, dtype):
+    """Their sums are 1 without any rounding, in the dtype too."""
+    bits = {"float16": 11, "float32": 24}.get(dtype, 50)
+    p = rng.random(shape)
+    p = np.floor(np.ldexp(p / p.sum(axis=1, keepdims=True), bits)) * 2.0**-bits
+    p[np.arange(shape[0]), p.argmax(axis=1)] += 1 - p.sum(axis=1)
     return p
 
 
 def logits(rng, shape, dtype):
     """Differences of them are exact, as those of the twins have to be."""
-    if dtype == "bool":
-        return rng.random(shape) < 0.5
     if "float" in dtype:
-        return np.round(4 * rng.normal(size=shape) * 2**8) / 2**8
+        z = np.round(4 * rng.normal(size=shape) * 2**8) / 2**8
+        z[some(rng, shape)] = -0.0
+        z[some(rng, shape)] = np.finfo(dtype).smallest_subnormal
+        return z
+    if dtype == "bool":
+        return some(rng, shape, 0.5)
     z = rng.integers(0 if dtype[0] == "u" else -20, 20, size=shape).astype(dtype)
-    if "64" in dtype:  # float64 does not hold these
-        z[rng.random(shape) < 0.02] = 2**53 + 1
+    if "64" in dtype:
+        z[some(rng, shape, 0.02)] = 2**53 + 1
     return z
 
 
@@ -229,103 +233,159 @@ def weights(rng, n, name):
     w = rng.integers(0, 7, size=n)
     if "float" in dtype:
         w = w + rng.random(n)
+        if dtype != "float64":
+            w[some(rng, n)] = np.finfo(dtype).smallest_subnormal
     w[0] = 1
     w = w.astype(dtype)
     if size:
-        w[rng.random(n) < 0.3] = 2**62 + 2**8 + 1
+        w[some(rng, n, 0.3)] = 2**62 + 2**8 + 1
     return w
 
 
-class Arrays:
-    """The arguments of a case, as they are and as plain arrays that hold the same."""
+class Case:
+    """The arguments of a call, and plain arrays that hold the same numbers."""
 
-    def __init__(self, case, n):
-        rng = np.random.default_rng([FACTORS["rows"].index(case["rows"]), 7])
-        columns = case["columns"]
-        shape = (n,) if columns == "vector" else (n, columns)
-        self.n_classes = k = 2 if columns in ("vector", 1) else columns
-        form = [case[f"score {x}"] for x in ("type", "bytes", "layout")]
-        make = logits if case["scores are"] == "logits" else whole_parts
-        p = make(rng, shape, form[0])
-        if case["function"] == "many":
-            p = np.stack([p, p[::-1], np.roll(p, 1, axis=0)][:MODELS])
-        self.p = arranged(p, *form)
-        self.plain_p = canonical(self.p)
+    def __init__(self, given, n=None):
+        self.given = given
+        self.n = given["rows"] if n is None else n
+        self.function = given["function"]
+        self.is_soft = given["targets are"] == "soft"
+        self.from_logits = given["scores are"] == "logits"
+        columns = given["columns"]
+        self.shape = (self.n,) if columns == "vector" else (self.n, columns)
+        self.n_classes = 2 if columns in ("vector", 1) else columns
 
-        form = [case[f"label {x}"] for x in ("type", "bytes", "layout")]
-        self.labels = None
-        if case["targets are"] == "soft":
-            self.y = arranged(whole_parts(rng, shape, form[0]), *form)
-            self.plain_y = canonical(self.y)
+    def __repr__(self):
+        return f"Case({self.given})"
+
+    def _form(self, of):
+        return [self.given[f"{of} {part}"] for part in ("type", "bytes", "layout")]
+
+    def _rng(self, stream):
+        return np.random.default_rng([stream, self.n])
+
+    @cached_property
+    def p(self):
+        make = logits if self.from_logits else probabilities
+        p = make(self._rng(0), self.shape, self.given["score type"])
+        if self.function == "many":
+            p = np.stack([p, p[::-1], np.roll(p, 1, axis=0)])
+        return arranged(p, *self._form("score"))
+
+    @cached_property
+    def y(self):
+        dtype = self.given["label type"]
+        if self.is_soft:
+            y = probabilities(self._rng(1), self.shape, dtype)
         else:
-            self._set_labels(case, random_codes(rng, n, k), form)
+            y = self._labels(random_codes(self._rng(1), self.n, self.n_classes))
+            if "float" in dtype:
+                y[(y == 0) & some(self._rng(2), self.n, 0.5)] = -0.0
+        return arranged(y, *self._form("label"))
 
-        self.w = self.plain_w = None
-        if case["weight type"] is not None:
-            w = weights(rng, n, case["weight type"])
-            form = w.dtype, case["weight bytes"], case["weight layout"]
-            self.w = arranged(w, *form)
-            self.plain_w = canonical(self.w)
+    def _labels(self, codes):
+        values, dtype = self.given["label values"], self.given["label type"]
+        labels = LABEL_VALUES[values](codes, self.n_classes)
+        if values == "huge":
+            labels = labels - HUGE_LESS[dtype] * codes
+        return labels.astype(dtype)
 
-    def _set_labels(self, case, codes, form):
-        k, dtype = self.n_classes, form[0]
+    @cached_property
+    def w(self):
+        name = self.given["weight type"]
+        if name is None:
+            return None
+        w = weights(self._rng(3), self.n, name)
+        _, *form = self._form("weight")
+        return arranged(w, w.dtype, *form)
 
-        def values(codes):
-            found = LABEL_VALUES[case["label values"]](codes, k)
-            if case["label values"] == "huge":
-                found = found + HUGE_STEPS[dtype] * codes
-            return found.astype(dtype)
+    @cached_property
+    def labels(self):
+        """All of them, where that has to be said."""
+        if self.is_soft:
+            return None
+        is_complete = len(np.unique(self.plain_y)) == self.n_classes
+        if is_complete and not self.given["labels="]:
+            return None
+        return self._labels(np.arange(self.n_classes)).tolist()
 
-        self.y = arranged(values(codes), *form)
-        classes = values(np.arange(k))
-        self.plain_y = np.searchsorted(classes, self.y.astype(dtype))
-        seen = np.unique(self.plain_y)
-        if case["labels="] or len(seen) < k:
-            self.labels = classes.tolist()
+    @cached_property
+    def plain_y(self):
+        """Codes of int64, or targets."""
+        if self.is_soft:
+            return plain(self.y)
+        classes = self._labels(np.arange(self.n_classes))
+        return np.searchsorted(classes, self.y.astype(classes.dtype))
+
+    @cached_property
+    def plain_p(self):
+        return plain(self.p)
+
+    @cached_property
+    def plain_w(self):
+        return None if self.w is None else plain(self.w)
 
     @property
-    def plain_labels(self):
-        return None if self.labels is None else list(range(self.n_classes))
+    def precision(self):
+        """The dtype whose machine epsilon is that of `eps="auto"`."""
+        is_narrow = self.p.dtype in (np.float32, np.float16)  # in native order alone
+        return self.p.dtype if is_narrow else np.dtype(float)
+
+    @property
+    def eps(self):
+        eps = self.given["eps"]
+        return float(np.finfo(self.precision).eps) if eps == "auto" else eps
+
+    @property
+    def options(self):
+        if self.function == "d2":
+            return {}
+        options = {"eps": self.given["eps"]}
+        if self.from_logits:
+            options["from_logits"] = True
+        if self.is_soft:
+            options["soft_targets"] = True
+        if self.given["targets are"] == "smoothed":
+            options["label_smoothing"] = SMOOTHING
+        return options
+
+    def outputs(self):
+        """What `out` is to be, as a list; empty where there is none to give."""
+        dtype = self.given["output type"]
+        if dtype is None:
+            return []
+        shape = self.shape[:1] if self.function == "rows" else self.shape
+        lay_out = OUTPUT_LAYOUTS[self.given["output layout"]]
+        # Nothing but zeros, between the numbers of the array too.
+        n_outputs = 2 if "hessian" in self.function else 1
+        return [lay_out(np.zeros(shape, dtype)) for _ in range(n_outputs)]
+
+    def call(self, outputs=()):
+        """The call, whose result is a tuple or alone."""
+        options = self.options
+        if outputs:
+            options["out"] = outputs[0] if len(outputs) == 1 else tuple(outputs)
+        arguments = self.y, self.p, self.w, self.labels, options
+        return FUNCTIONS[self.function](*arguments)
+
+    @cached_property
+    def expected(self):
+        """Of plain arrays, by the variant and the threads that come first."""
+        p, options = self.plain_p, self.options
+        if "eps" in options:
+            options["eps"] = self.eps
+        else:
+            p = p.astype(self.precision)
+        labels = None if self.labels is None else list(range(self.n_classes))
+        call = FUNCTIONS[self.function](self.plain_y, p, self.plain_w, labels, options)
+        return as_tuple(call())
 
 
-def precision(p):
-    """The dtype whose machine epsilon is that of `eps="auto"`."""
-    is_narrow = p.dtype in (np.float32, np.float16)  # in native order alone
-    return p.dtype if is_narrow else np.dtype(float)
-
-
-def options_of(case, p):
-    """Keywords, and those that say the same for plain scores."""
-    if case["function"] == "d2":
-        return {}, {}
-    keywords = {"eps": case["eps"]}
-    if case["scores are"] == "logits":
-        keywords["from_logits"] = True
-    if case["targets are"] == "soft":
-        keywords["soft_targets"] = True
-    if case["targets are"] == "smoothed":
-        keywords["label_smoothing"] = SMOOTHING
-    eps = keywords["eps"]
-    if eps == "auto":
-        eps = float(np.finfo(precision(p)).eps)
-    return keywords, {**keywords, "eps": eps}
-
-
-def outputs(case, p):
-    """What `out` is to be, as a list; empty where there is none to give."""
-    if case["output type"] is None:
-        return []
-    shape = p.shape[:1] if case["function"] == "rows" else p.shape
-    lay_out = OUTPUT_LAYOUTS[case["output layout"]]
-    # Nothing but zeros, between the numbers of the array too.
-    return [
-        lay_out(np.zeros(shape, case["output type"]))
-        for _ in range(2 if "hessian" in case["function"] else 1)
-    ]
+def as_tuple(result):
+    return result if isinstance(result, tuple) else (result,)
 
 
 def assert_same_bits(found, expected):
-    found = found if isinstance(found, tuple) else (found,)
     for a, b in zip(found, expected, strict=True):
         if isinstance(a, np.ndarray):
             assert a.shape == b.shape
@@ -336,67 +396,58 @@ def assert_same_bits(found, expected):
         np.testing.assert_array_equal(a, b)
 
 
-def assert_only_written_in(out):
-    """Nothing of the memory around an output has changed."""
-    base = out
-    while base.base is not None and isinstance(base.base, np.ndarray):
-        base = base.base
+def assert_nothing_else_written(out):
+    """The memory that an output is a part of is as it was: zero."""
+    whole = out
+    while isinstance(whole.base, np.ndarray):
+        whole = whole.base
     out[...] = 0
-    assert not base.any()
+    assert not whole.any()
 
 
-# --- Against the twins and scikit-learn ---------------------------------------------
+# --- The NumPy twins ----------------------------------------------------------------
 
 
-def twin(case, arrays, eps):
-    """(loss, gradient, hessian) of each row, by the NumPy twins."""
-    y, p, k = arrays.plain_y, arrays.plain_p, arrays.n_classes
-    column = p.ndim == 2 and p.shape[1] == 1
-    if column:
+def twin(case):
+    """(loss, gradient, hessian) of each row."""
+    y, p = case.plain_y, case.plain_p
+    if case.given["columns"] == 1:
         p = p[:, 0]
-        y = y[:, 0] if y.ndim == 2 else y
+        y = y.reshape(len(y))
     t = y
-    if case["targets are"] != "soft":
-        t = _reference.targets(y, 1 if p.ndim == 1 else k)
-    if case["targets are"] == "smoothed":
+    if not case.is_soft:
+        t = _reference.targets(y, 1 if p.ndim == 1 else case.n_classes)
+    if case.given["targets are"] == "smoothed":
         t = _reference.smooth(t, SMOOTHING)
-    if case["scores are"] == "logits":
+    if case.from_logits:
         loss, *parts = _reference.logit_rows(t, p)
     else:
-        loss, *parts = _reference.probability_rows(t, p, eps)
-    if column:
-        parts = [part[:, None] for part in parts]
-    return loss, *parts
+        loss, *parts = _reference.probability_rows(t, p, case.eps)
+    return loss, *(part.reshape(case.shape) for part in parts)
 
 
-def assert_twin(case, arrays, values, eps):
-    """Values of the plain call are those of the twin, within the bounds documented."""
-    function = case["function"]
-    if function in ("many", "d2"):
-        return  # one model after the other, in TestPrepared; and scikit-learn
-    loss, gradient, hessian = twin(case, arrays, eps)
-    w = arrays.plain_w
-    if w is None:
-        w = np.ones(len(loss))
-    is_sum = function in ("sum", "hessian", "prepared gradient")
+def assert_twin(case):
+    """Within the documented bounds."""
+    if case.function in ("d2", "many"):
+        return  # those of other functions, divided or repeated
+    loss, gradient, hessian = twin(case)
+    w = np.ones(case.n) if case.w is None else case.plain_w
+    is_sum = case.function in ("sum", "hessian", "prepared gradient")
     divisor = 1.0 if is_sum else math.fsum(w)
+    is_hard = case.given["targets are"] == "labels"
     # Targets add up a term for each class, half an ULP each at most.
-    rtol = 2e-15
-    if case["targets are"] != "labels":
-        rtol += arrays.n_classes * EPS / 2
-    if "rows" in function:
-        np.testing.assert_allclose(values[0], loss, rtol, 1e-323)
+    rtol = 2e-15 + (0 if is_hard else case.n_classes * EPS / 2)
+    if "rows" in case.function:
+        np.testing.assert_allclose(case.expected[0], loss, rtol, 1e-323)
         return
     counted = w != 0
-    expected = math.fsum(loss[counted] * w[counted]) / divisor
-    assert values[0] == pytest.approx(expected, rel=rtol, abs=0)
+    mean = math.fsum(loss[counted] * w[counted]) / divisor
+    assert case.expected[0] == pytest.approx(mean, rel=rtol, abs=0)
     # p and t, or t / p and (1 - t) / (1 - p), of which the gradient is a difference.
-    terms = 0.0
-    if case["targets are"] != "labels":
-        terms = 2.0 if case["scores are"] == "logits" else 2 * np.sqrt(hessian)
-    factor = (w if loss.shape == gradient.shape else w[:, None]) / divisor
-    parts = (gradient, hessian)
-    for found, part, size in zip(values[1:], parts, (terms, 0.0), strict=False):
+    terms = 0.0 if is_hard else 2.0 if case.from_logits else 2 * np.sqrt(hessian)
+    factor = (w if gradient.ndim == 1 else w[:, None]) / divisor
+    parts = (gradient, terms), (hessian, 0.0)
+    for found, (part, size) in zip(case.expected[1:], parts, strict=False):
         with np.errstate(invalid="ignore"):
             part = np.where(factor == 0, 0.0, part * factor)
             bound = 1e-14 * np.abs(part) + 1e-15 * size * factor + 1e-323
@@ -404,89 +455,66 @@ def assert_twin(case, arrays, values, eps):
         assert close.all()
 
 
-def assert_sklearn(case, arrays):
-    """scikit-learn says the same, where it has the function."""
-    if case["function"] not in ("mean", "sum", "d2"):
-        return
-    if "from" in case["scores are"] or case["scores are"] == "logits":
-        return
-    if case["targets are"] != "labels" or case["eps"] != "auto":
-        return
-    dtype = precision(arrays.p).name
-    n = len(arrays.p)
-    if dtype == "float16" and (n > 257 or "huge" in (case["weight type"] or "")):
-        return  # its sums overflow
-    keywords = {"labels": arrays.labels, "sample_weight": arrays.w}
-    metric = "log_loss"
-    if case["function"] == "d2":
-        metric = "d2_log_loss_score"
-    else:
-        keywords["normalize"] = case["function"] == "mean"
-    n_summed = 1
-    if case["function"] == "sum":
-        n_summed = n if arrays.w is None else float(arrays.plain_w.sum())
-    assert_same(
-        metric, arrays.y, arrays.p, dtype=dtype, n_summed=n_summed, **keywords
-    )
-
-
 # --- Tests --------------------------------------------------------------------------
 
-CASES = pairwise(FACTORS, allowed)
+CASES = [Case(given) for given in pairwise(FACTORS, allowed)]
 
 
-@functools.cache
-def arrays_of(number):
-    return Arrays(CASES[number], CASES[number]["rows"])
-
-
-@functools.cache
-def plain_result(number):
-    """By the variant and the threads that come first, for all the others too."""
-    case, arrays = CASES[number], arrays_of(number)
-    p = arrays.plain_p
-    if case["function"] == "d2":  # which has no eps to give
-        p = p.astype(precision(arrays.p))
-    options = options_of(case, arrays.p)[1]
-    found = FUNCTIONS[case["function"]](
-        arrays.plain_y, p, arrays.plain_w, arrays.plain_labels, options
+def in_sklearn(case):
+    """Whether scikit-learn has such a function, whose sums do not overflow."""
+    if case.precision == np.float16:
+        if case.n > 257 or "huge" in (case.given["weight type"] or ""):
+            return False
+    return (
+        case.function in ("mean", "sum", "d2")
+        and not case.from_logits
+        and case.given["targets are"] == "labels"
+        and case.given["eps"] == "auto"
     )
-    values = found if isinstance(found, tuple) else (found,)
-    assert_twin(case, arrays, values, options.get("eps"))
-    return values
+
+
+def numbered(cases):
+    return [pytest.param(case, id=str(CASES.index(case))) for case in cases]
 
 
 class TestPairwise:
-    def test_all_pairs_are_covered(self):
-        from itertools import combinations, product
-
+    def test_all_pairs(self):
         for one, other in combinations(FACTORS, 2):
-            found = {(case[one], case[other]) for case in CASES}
-            expected = {
-                (a, b)
-                for a, b in product(FACTORS[one], FACTORS[other])
-                if allowed({one: a, other: b})
-            }
-            assert found == expected
+            found = {(case.given[one], case.given[other]) for case in CASES}
+            for pair in product(FACTORS[one], FACTORS[other]):
+                is_allowed = allowed(dict(zip((one, other), pair, strict=True)))
+                assert (pair in found) == is_allowed
 
-    @pytest.mark.parametrize("number", range(len(CASES)))
+    @pytest.mark.parametrize("case", numbered(CASES))
     @pytest.mark.usefixtures("engine")
-    def test_same_bits(self, number):
-        case, arrays = CASES[number], arrays_of(number)
-        expected = plain_result(number)
-        options = options_of(case, arrays.p)[0]
-        outs = outputs(case, arrays.p)
-        if outs:
-            options["out"] = outs[0] if len(outs) == 1 else tuple(outs)
-        found = FUNCTIONS[case["function"]](
-            arrays.y, arrays.p, arrays.w, arrays.labels, options
-        )
-        assert_same_bits(found, expected)
-        for out in outs:
-            assert any(out is part for part in (found, *found[-2:]))
-            assert_only_written_in(out)
+    def test_same_bits(self, case):
+        outputs = case.outputs()
+        found = as_tuple(case.call(outputs)())
+        assert_same_bits(found, case.expected)
+        for out in outputs:
+            assert any(out is part for part in found)
+            assert_nothing_else_written(out)
+
+    @pytest.mark.parametrize("case", numbered(CASES))
+    def test_twin(self, case):
+        assert_twin(case)
 
     @pytest.mark.compares
-    @pytest.mark.parametrize("number", range(len(CASES)))
-    def test_scikit_learn(self, number):
-        assert_sklearn(CASES[number], arrays_of(number))
+    @pytest.mark.parametrize("case", numbered(filter(in_sklearn, CASES)))
+    def test_scikit_learn(self, case):
+        name, keywords, n_summed = "log_loss", {}, 1
+        if case.function == "d2":
+            name = "d2_log_loss_score"
+        elif case.function == "sum":
+            keywords["normalize"] = False
+            n_summed = case.n if case.w is None else float(case.plain_w.sum())
+        assert_same(
+            name,
+            case.y,
+            case.p,
+            sample_weight=case.w,
+            labels=case.labels,
+            dtype=case.precision.name,
+            n_summed=n_summed,
+            **keywords,
+        )
