@@ -8,6 +8,7 @@ function, with scikit-learn.
 """
 
 import math
+import warnings
 from functools import cached_property, partial
 from itertools import combinations, product
 
@@ -58,16 +59,20 @@ def _repeated(a):
     return np.broadcast_to(a[:1], a.shape)
 
 
+def _columns_repeated(a):
+    return np.broadcast_to(a[..., :1], a.shape)
+
+
 # "columns strided" is what scikit-learn's scorers hand over: P[:, 1].
 INPUT_LAYOUTS = {
     **{name: LAYOUTS[name] for name in LAYOUTS if name != "byte-swapped"},
     "columns reversed": _columns_reversed,
     "repeated": _repeated,
+    "columns repeated": _columns_repeated,
 }
+NO_OUTPUTS = ("read-only", "memory-mapped", "repeated", "columns repeated")
 OUTPUT_LAYOUTS = {
-    name: INPUT_LAYOUTS[name]
-    for name in INPUT_LAYOUTS
-    if name not in ("read-only", "repeated", "memory-mapped")
+    name: INPUT_LAYOUTS[name] for name in INPUT_LAYOUTS if name not in NO_OUTPUTS
 }
 
 
@@ -156,6 +161,16 @@ EXCLUDED = {
         targets == "soft" and values != "codes"
     ),
     ("targets are", "labels="): lambda targets, given: targets == "soft" and given,
+    # Rows that would not sum to one.
+    ("score layout", "scores are"): lambda layout, scores: (
+        layout == "columns repeated" and scores == "probabilities"
+    ),
+    ("label layout", "targets are"): lambda layout, targets: (
+        layout == "columns repeated" and targets == "soft"
+    ),
+    ("score layout", "function"): lambda layout, f: (
+        layout == "columns repeated" and f == "d2"
+    ),
     # What functions do not take.
     ("function", "scores are"): lambda f, scores: f == "d2" and scores == "logits",
     ("function", "targets are"): lambda f, targets: f == "d2" and targets != "labels",
@@ -217,8 +232,12 @@ def logits(rng, shape, dtype):
     """Differences of them are exact, as those of the twins have to be."""
     if "float" in dtype:
         z = np.round(4 * rng.normal(size=shape) * 2**8) / 2**8
-        z[some(rng, shape)] = -0.0
-        z[some(rng, shape)] = np.finfo(dtype).smallest_subnormal
+        about = np.finfo(dtype)
+        for value in (-0.0, about.smallest_subnormal, -about.smallest_normal):
+            z[some(rng, shape)] = value
+        # Rare, for the loss of a row that costs as much hides those of the others.
+        for value in (np.inf, -np.inf, min(float(about.max), 1e300)):
+            z[some(rng, shape, 1e-3)] = value
         return z
     if dtype == "bool":
         return some(rng, shape, 0.5)
@@ -328,8 +347,9 @@ class Case:
     @property
     def precision(self):
         """The dtype whose machine epsilon is that of `eps="auto"`."""
-        is_narrow = self.p.dtype in (np.float32, np.float16)  # in native order alone
-        return self.p.dtype if is_narrow else np.dtype(float)
+        dtype, order, _ = self._form("score")
+        is_narrow = dtype in ("float32", "float16") and order == "native"
+        return np.dtype(dtype if is_narrow else float)
 
     @property
     def eps(self):
@@ -457,7 +477,8 @@ def assert_twin(case):
 
 # --- Tests --------------------------------------------------------------------------
 
-CASES = [Case(given) for given in pairwise(FACTORS, allowed)]
+# Each pair in two cases that differ in all the rest.
+CASES = [Case(given) for seed in (0, 1) for given in pairwise(FACTORS, allowed, seed)]
 
 
 def in_sklearn(case):
@@ -477,6 +498,14 @@ def numbered(cases):
     return [pytest.param(case, id=str(CASES.index(case))) for case in cases]
 
 
+def is_never_sure(case):
+    """Whether scikit-learn's own sums may be off by more than it allows.
+
+    Then functions that it does not have warn of all rows.
+    """
+    return case.precision == np.float16 and case.n_classes > 65
+
+
 class TestPairwise:
     def test_all_pairs(self):
         for one, other in combinations(FACTORS, 2):
@@ -489,7 +518,10 @@ class TestPairwise:
     @pytest.mark.usefixtures("engine")
     def test_same_bits(self, case):
         outputs = case.outputs()
-        found = as_tuple(case.call(outputs)())
+        with warnings.catch_warnings():
+            if is_never_sure(case):
+                warnings.filterwarnings("ignore", "The rows of .* do not sum to one")
+            found = as_tuple(case.call(outputs)())
         assert_same_bits(found, case.expected)
         for out in outputs:
             assert any(out is part for part in found)
