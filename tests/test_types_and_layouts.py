@@ -194,7 +194,9 @@ def arranged(array, dtype, order, layout):
     array = array.astype(dtype)
     if order == "swapped":
         array = array.astype(array.dtype.newbyteorder("S"))
-    return INPUT_LAYOUTS[layout](array)
+    found = INPUT_LAYOUTS[layout](array)
+    assert found.dtype == array.dtype
+    return found
 
 
 def plain(array):
