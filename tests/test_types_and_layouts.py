@@ -7,10 +7,13 @@ numbers, and of int64 codes; that with the NumPy twins, and where it has such a
 function, with scikit-learn.
 """
 
+import json
 import math
 import warnings
+from collections import Counter
 from functools import cached_property, partial
 from itertools import combinations, product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -564,3 +567,58 @@ class TestPairwise:
             n_summed=n_summed,
             **keywords,
         )
+
+
+# --- Memory -------------------------------------------------------------------------
+
+NUMBERS = 5 * 2**18  # of an argument: a byte for each would be seen
+MEBIBYTE = 2**20
+# Else glibc keeps what is freed, and the next call of that size is not seen.
+GLIBC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+
+
+def cases_of_every_value(times=2):
+    shown, chosen = Counter(), []
+    for case in CASES:
+        values = case.given.items()
+        if min(shown[value] for value in values) < times:
+            shown.update(values)
+            chosen.append(case)
+    return chosen
+
+
+def memory_beyond(case):
+    """Bytes that a call of many rows needs beside its arguments and results."""
+    from bench.footprint import peak_resident, reset_peak
+
+    n = NUMBERS // (case.n_classes if len(case.shape) == 2 else 1)
+    large = Case(case.given, n // 3 if case.function == "many" else n)
+    outputs = large.outputs()
+    call = large.call(outputs)
+    call()  # the first may start threads
+    assert reset_peak()
+    before = peak_resident()
+    result = call()
+    needed = peak_resident() - before
+    for part in as_tuple(result):
+        if isinstance(part, np.ndarray) and not any(part is out for out in outputs):
+            needed -= part.nbytes
+    return needed
+
+
+def print_memory():
+    warnings.simplefilter("ignore")
+    for case in cases_of_every_value():
+        print(json.dumps([CASES.index(case), memory_beyond(case)]))
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="of Linux alone")
+def test_memory(run_python):
+    """At most a mebibyte, as the operating system sees it."""
+    tests = Path(__file__).parent
+    program = f"import sys; sys.path[:0] = {[str(tests), str(tests.parent)]}\n"
+    program += "import test_types_and_layouts as tests; tests.print_memory()"
+    lines = run_python("-c", program, **GLIBC).stdout.splitlines()
+    assert len(lines) == len(cases_of_every_value())
+    for number, needed in map(json.loads, lines):
+        assert needed <= MEBIBYTE, CASES[number]
