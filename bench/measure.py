@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from bench.cases import REFERENCES
+from bench.case import ORDINARY, PLAIN, REFERENCES
 from bench.peers import OUR_CALLS, PEERS
 
 OURS = "fastlogloss"
+OURS_ON_TWO = "fastlogloss, 2 threads"
 SAMPLE = 2e-3  # seconds: shorter calls are repeated in a tight loop
 REPEATS = 5  # samples of a turn; the first may find cold caches
 SHORT_TURN = 0.1  # seconds: longer turns are one sample
@@ -67,17 +68,28 @@ class Contestant:
         return min(self.samples)
 
 
+def peers_of(case):
+    """Those that apply; of ordinary input we compare our own calls."""
+    is_ours = case.section == ORDINARY
+    return [] if is_ours else [peer for peer in PEERS if case.kind in peer.calls]
+
+
 def contestants(case, data, missing=()):
-    """Us, the references of the case and the peers that apply and are not missing."""
-    found = [Contestant(OURS, OUR_CALLS[case.kind](data), case.threads)]
+    """Us, the references of the case and the peers that are not missing."""
+    ours, formed = OUR_CALLS[case.kind], case.form(data)
+    found = [Contestant(OURS, ours(formed), case.threads)]
+    if case.speedup is not None:
+        found.append(Contestant(OURS_ON_TWO, found[0].call, 2))
     for target in case.targets:
-        if target.reference in REFERENCES:
+        if target.reference == PLAIN:
+            found.append(Contestant(PLAIN, ours(data), case.threads))
+        elif target.reference in REFERENCES:
             reference = REFERENCES[target.reference]
             call = reference.make(data)
             found.append(Contestant(target.reference, call, reference.threads))
-    for peer in PEERS:
-        if case.kind in peer.calls and peer.name not in missing:
-            call = peer.calls[case.kind](data)
+    for peer in peers_of(case):
+        if peer.name not in missing:
+            call = peer.calls[case.kind](formed)
             found.append(Contestant(peer.name, call, peer.threads))
     return found
 
