@@ -14,6 +14,7 @@ PROBABILITIES = "Log loss of probabilities"
 DERIVATIVES = "Logits, derivatives and losses prepared once"
 ORDINARY = "Every type and layout"
 PLAIN = "the same call of plain arrays"
+FROM_MEMORY = "y @ p from memory"
 MEMORY = 1 << 29  # bytes: some times what caches hold
 
 
@@ -39,7 +40,7 @@ class Case:
 
     `form` makes what we and peers are given from the data; references, and our own call
     that is PLAIN, are given the data as they are. With `speedup`, we are measured on
-    two threads too, which are to be faster than one by this factor.
+    two threads too, which are to be faster than one by this factor, or near memory.
     """
 
     name: str
@@ -87,12 +88,12 @@ def read_stack(data):
 
 
 def read_memory(data):
-    """As many bytes as the scores, of arrays that no cache holds.
+    """As many bytes as all arguments span, of arrays that no cache holds.
 
     A call goes on where the last has ended, and it takes MEMORY bytes to come back.
     """
     y, p = np.ones((2, MEMORY // 16))  # zeros might be one page of memory
-    n = min(data.p.nbytes // 16, len(y))
+    n = min(data.n_bytes // 16, len(y))
     starts = cycle(range(0, len(y) - n + 1, n))
 
     def call():
@@ -125,7 +126,7 @@ REFERENCES = {
     "P.sum()": Reference(read_matrix),
     "g = y + z, h = z": Reference(write_derivatives),
     "P @ y": Reference(read_stack, threads=2),
-    "y @ p from memory": Reference(read_memory, threads=2),
+    FROM_MEMORY: Reference(read_memory, threads=2),
     "clean rows": Reference(clean_rows),
     "log_loss(y, P)": Reference(loss_alone),
 }

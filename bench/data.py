@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from operator import methodcaller
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,12 @@ class Data:
     def positive(self):
         """Probability of the greater of two labels."""
         return self.p if self.p.ndim == 1 else self.p[:, 1]
+
+    @property
+    def n_bytes(self):
+        """Bytes of memory from the first to the last number of each array."""
+        arrays = [a for a in (self.y, self.p, self.w) if a is not None]
+        return sum(high - low for low, high in map(byte_bounds, arrays))
 
     def outputs(self, order):
         """Arrays for the derivatives up to `order`, made before the call."""
