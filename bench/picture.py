@@ -119,7 +119,8 @@ def _draw_ratios(rows):
     for axes, (kind, title) in zip(grid.flat, titles.items(), strict=True):
         _draw_targets(axes, found[kind][::-1], title, digits if kind else duration)
     figure.suptitle(
-        "Ordinary input on one thread; the lines are what it has to reach", fontsize=10
+        "Ordinary input on one thread; lines are what it has to reach, red does not",
+        fontsize=10,
     )
     _save(figure, "ordinary")
 
@@ -129,9 +130,12 @@ def _draw_targets(axes, rows, title, text):
     colors = [OTHERS if row["met"] else COLORS[OURS] for row in rows]
     values = [row["ratio"] for row in rows]
     limits = [row["at_most"] for row in rows]
-    bars = axes.barh(names, values, color=colors)
-    axes.bar_label(bars, [text(value) for value in values], padding=3, fontsize=8)
-    places = range(len(rows))
-    axes.vlines(limits, [i - 0.4 for i in places], [i + 0.4 for i in places], "#222222")
+    axes.barh(names, values, color=colors)
+    for i, (value, limit) in enumerate(zip(values, limits, strict=True)):
+        axes.vlines(limit, i - 0.4, i + 0.4, "#222222")
+        at = max(value, limit), i
+        axes.annotate(
+            text(value), at, (3, 0), textcoords="offset points", va="center", size=8
+        )
     axes.set_xlim(0, 1.15 * max(*values, *limits))
     _finish(axes, title)
