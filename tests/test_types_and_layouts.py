@@ -9,6 +9,7 @@ function, with scikit-learn.
 
 import json
 import math
+import re
 import warnings
 from collections import Counter
 from functools import cached_property, partial
@@ -194,9 +195,14 @@ EXCLUDED = {
 # --- Arrays -------------------------------------------------------------------------
 
 
-def arranged(array, dtype, order, layout):
-    """The same numbers (or, repeated, those of the first row) in another form."""
+def arranged(array, dtype, order, layout, bad=None):
+    """The same numbers (or, repeated, those of the first row) in another form.
+
+    But for those of a row, where something else is to be in it.
+    """
     array = array.astype(dtype)
+    if bad is not None:
+        array[0 if "repeated" in layout else len(array) // 2] = bad
     if order == "swapped":
         array = array.astype(array.dtype.newbyteorder("S"))
     found = INPUT_LAYOUTS[layout](array)
@@ -271,10 +277,14 @@ def weights(rng, n, name):
 
 
 class Case:
-    """The arguments of a call, and plain arrays that hold the same numbers."""
+    """The arguments of a call, and plain arrays that hold the same numbers.
 
-    def __init__(self, given, n=None):
+    With `bad`, of a name `y`, `p` or `w` and a number, a row of that is this number.
+    """
+
+    def __init__(self, given, n=None, bad=(None, None)):
         self.given = given
+        self.bad = dict([bad])
         self.n = given["rows"] if n is None else n
         self.function = given["function"]
         self.is_soft = given["targets are"] == "soft"
@@ -284,7 +294,7 @@ class Case:
         self.n_classes = 2 if columns in ("vector", 1) else columns
 
     def __repr__(self):
-        return f"Case({self.given})"
+        return f"Case({self.given}, {self.n}, {self.bad})"
 
     def _form(self, of):
         return [self.given[f"{of} {part}"] for part in ("type", "bytes", "layout")]
@@ -298,7 +308,7 @@ class Case:
         p = make(self._rng(0), self.shape, self.given["score type"])
         if self.function == "many":
             p = np.stack([p, p[::-1], np.roll(p, 1, axis=0)])
-        return arranged(p, *self._form("score"))
+        return arranged(p, *self._form("score"), self.bad.get("p"))
 
     @cached_property
     def y(self):
@@ -309,7 +319,7 @@ class Case:
             y = self._labels(random_codes(self._rng(1), self.n, self.n_classes))
             if "float" in dtype:
                 y[(y == 0) & some(self._rng(2), self.n, 0.5)] = -0.0
-        return arranged(y, *self._form("label"))
+        return arranged(y, *self._form("label"), self.bad.get("y"))
 
     def _labels(self, codes):
         values, dtype = self.given["label values"], self.given["label type"]
@@ -323,7 +333,7 @@ class Case:
             return None
         w = weights(self._rng(3), self.n, name)
         _, *form = self._form("weight")
-        return arranged(w, w.dtype, *form)
+        return arranged(w, w.dtype, *form, self.bad.get("w"))
 
     @cached_property
     def labels(self):
@@ -406,6 +416,10 @@ class Case:
         labels = None if self.labels is None else list(range(self.n_classes))
         call = FUNCTIONS[self.function](self.plain_y, p, self.plain_w, labels, options)
         return as_tuple(call())
+
+    @cached_property
+    def expected_objection(self):
+        return objection(lambda: self.expected)
 
 
 def as_tuple(result):
@@ -511,8 +525,7 @@ def in_sklearn(case):
     )
 
 
-def numbered(cases):
-    return [pytest.param(case, id=str(CASES.index(case))) for case in cases]
+SHARED = [case for case in CASES if in_sklearn(case)]
 
 
 def is_never_sure(case):
@@ -531,7 +544,7 @@ class TestPairwise:
                 is_allowed = allowed(dict(zip((one, other), pair, strict=True)))
                 assert (pair in found) == is_allowed
 
-    @pytest.mark.parametrize("case", numbered(CASES))
+    @pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
     @pytest.mark.usefixtures("engine")
     def test_same_bits(self, case):
         outputs = case.outputs()
@@ -544,12 +557,12 @@ class TestPairwise:
             assert any(out is part for part in found)
             assert_nothing_else_written(out)
 
-    @pytest.mark.parametrize("case", numbered(CASES))
+    @pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
     def test_twin(self, case):
         assert_twin(case)
 
     @pytest.mark.compares
-    @pytest.mark.parametrize("case", numbered(filter(in_sklearn, CASES)))
+    @pytest.mark.parametrize("case", SHARED, ids=map(CASES.index, SHARED))
     def test_scikit_learn(self, case):
         name, keywords, n_summed = "log_loss", {}, 1
         if case.function == "d2":
@@ -567,6 +580,60 @@ class TestPairwise:
             n_summed=n_summed,
             **keywords,
         )
+
+
+def bad_numbers(case):
+    """What cannot be in the arrays of a case, as far as their types can hold it."""
+    given = case.given
+
+    def outside(dtype):
+        if "float" in dtype:
+            return np.nan, 1.5, -0.25
+        return {"b": (), "u": (2,), "i": (2, -1)}[dtype[0]]
+
+    numbers = [("p", bad) for bad in outside(given["score type"])]
+    if case.from_logits:
+        numbers = numbers[:1] if "float" in given["score type"] else []
+    if "float" in (given["weight type"] or ""):
+        numbers += [("w", np.nan), ("w", np.inf)]
+    if case.is_soft:
+        numbers += [("y", bad) for bad in outside(given["label type"])]
+    elif given["labels="]:
+        if given["label type"] != "bool" and given["label values"] != "huge":
+            numbers.append(("y", case.labels[-1] + 1))
+        if "float" in given["label type"]:
+            numbers += [("y", 0.5), ("y", np.nan)]
+    return numbers
+
+
+# Every third of those that could be.
+BAD = [Case(case.given, None, bad) for case in CASES for bad in bad_numbers(case)][::3]
+
+
+class TestBad:
+    """What is wrong is found in every type and layout, and no output is written to."""
+
+    @pytest.mark.parametrize("case", BAD, ids=range(len(BAD)))
+    @pytest.mark.usefixtures("engine")
+    def test_error(self, case):
+        outputs = case.outputs()
+        found = objection(lambda: case.call(outputs)())
+        for out in outputs:
+            assert not out.any()
+            assert_nothing_else_written(out)
+        if "y" not in case.bad or case.is_soft:  # labels have other names
+            assert found == case.expected_objection
+
+
+def objection(function):
+    """What an error says, but for types, and with whole numbers written in one way."""
+    try:
+        function()
+    except ValueError as error:
+        text = "\n".join([str(error), *getattr(error, "__notes__", [])])
+    else:
+        pytest.fail("there is no error")
+    return re.sub(r"\.0\b|dtype\('.*?'\)", "", text)
 
 
 # --- Memory -------------------------------------------------------------------------
