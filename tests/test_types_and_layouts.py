@@ -114,6 +114,14 @@ FUNCTIONS = {
     "prepared hessian": _method("gradient_hessian"),
     "many": _method("many"),
 }
+# What `out` may be.
+OUTPUTS = {
+    "rows": ("float64",),
+    **dict.fromkeys(
+        ("gradient", "hessian", "prepared gradient", "prepared hessian"),
+        ("float64", "float32"),
+    ),
+}
 FACTORS = {
     "function": (*FUNCTIONS,),
     "scores are": ("probabilities", "logits"),
@@ -184,8 +192,7 @@ EXCLUDED = {
     ("function", "rows"): lambda f, n: f == "d2" and n == 1,
     ("function", "weight type"): lambda f, w: f == "rows" and w is not None,
     ("function", "output type"): lambda f, out: (
-        (out is not None and "ent" not in f and "hess" not in f and f != "rows")
-        or (out == "float32" and f == "rows")
+        out is not None and out not in OUTPUTS.get(f, ())
     ),
     # Arrays of more than a few MB would take the time.
     ("rows", "columns"): lambda n, columns: n == 20_000 and columns in (33, 100),
@@ -249,7 +256,7 @@ def logits(rng, shape, dtype):
         for value in (-0.0, about.smallest_subnormal, -about.smallest_normal):
             z[some(rng, shape)] = value
         # Rare, for the loss of a row that costs as much hides those of the others.
-        for value in (np.inf, -np.inf, min(float(about.max), 1e300)):
+        for value in (np.inf, -np.inf, min(float(about.max), 1e280)):
             z[some(rng, shape, 1e-3)] = value
         return z
     if dtype == "bool":
@@ -513,9 +520,12 @@ CASES = [Case(given) for seed in (0, 1) for given in pairwise(FACTORS, allowed, 
 
 
 def in_sklearn(case):
-    """Whether scikit-learn has such a function, whose sums do not overflow."""
+    """Whether scikit-learn has such a function, and does not fail or overflow."""
     if case.precision == np.float16:
         if case.n > 257 or "huge" in (case.given["weight type"] or ""):
+            return False
+    if case._form("label")[:2] == ["uint64", "swapped"]:  # NumPy's search fails
+        if case.given["label values"] == "huge":
             return False
     return (
         case.function in ("mean", "sum", "d2")
