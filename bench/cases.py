@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from bench.case import DERIVATIVES, Case, Target
+from bench.case import DERIVATIVES, FROM_MEMORY, Case, Target
 from bench.data import (
     binary,
     logits,
@@ -20,16 +20,21 @@ from bench.data import (
 from bench.ordinary import ORDINARY_CASES
 
 
-def _of_logits(digits, kind, what, *targets, panel=None):
-    return Case(
-        f"{kind.replace(' ', '-')}-1e{digits}",
-        f"n=1e{digits}, logits: {what}",
-        kind,
-        partial(logits, n=10**digits),
-        targets,
-        panel=panel,
-        section=DERIVATIVES,
-    )
+def _of_logits(kind, what, factor, *targets, panel=None):
+    """For a million logits, and for ten million with more targets."""
+    against_sklearn = Target("scikit-learn", factor)
+    return [
+        Case(
+            f"{kind.replace(' ', '-')}-1e{digits}",
+            f"n=1e{digits}, logits: {what}",
+            kind,
+            partial(logits, n=10**digits),
+            (against_sklearn, *others),
+            panel=panel if others else None,
+            section=DERIVATIVES,
+        )
+        for digits, others in ((6, ()), (7, targets))
+    ]
 
 
 CASES = [
@@ -152,18 +157,12 @@ CASES = [
         partial(strings, convert=partial(pd.Series, dtype="category")),
         (Target("scikit-learn", 1 / 100),),
     ),
-    _of_logits(6, "logits", "loss", Target("scikit-learn", 1 / 6)),
-    _of_logits(7, "logits", "loss", Target("scikit-learn", 1 / 6)),
-    _of_logits(6, "logits gradient", "loss+gradient", Target("scikit-learn", 1 / 5)),
-    _of_logits(7, "logits gradient", "loss+gradient", Target("scikit-learn", 1 / 5)),
-    _of_logits(
-        6, "logits hessian", "loss+gradient+hessian", Target("scikit-learn", 1 / 4)
-    ),
-    _of_logits(
-        7,
+    *_of_logits("logits", "loss", 1 / 6),
+    *_of_logits("logits gradient", "loss+gradient", 1 / 5),
+    *_of_logits(
         "logits hessian",
         "loss+gradient+hessian",
-        Target("scikit-learn", 1 / 4),
+        1 / 4,
         Target("g = y + z, h = z", 3.5),
         panel="10 million logits: gradient, hessian",
     ),
@@ -202,32 +201,26 @@ CASES = [
         (Target(None, 1.5e-6),),
         section=DERIVATIVES,
     ),
-    Case(
-        "many",
-        "50 models, n=1e5, `LogLoss(y).many(P)`",
-        "many",
-        partial(stack, n_models=50, n=10**5),
-        (
-            Target("scikit-learn", 1 / 200),
-            Target("y @ p from memory", 1 / 0.7),
-            Target("P @ y"),
-        ),
-        threads=2,
-        panel="50 models of 100 thousand rows, 2 threads",
-        section=DERIVATIVES,
-    ),
-    Case(  # the 40 MB before may lie in a cache for the most part, these do not
-        "many-from-memory",
-        "500 models, n=1e5, `LogLoss(y).many(P)`",
-        "many",
-        partial(stack, n_models=500, n=10**5),
-        (
-            Target("scikit-learn", 1 / 200),
-            Target("y @ p from memory", 1 / 0.7),
-            Target("P @ y", 1 / 0.7),
-        ),
-        threads=2,
-        section=DERIVATIVES,
+    *(
+        Case(
+            name,
+            f"{n_models} models, n=1e5, `LogLoss(y).many(P)`",
+            "many",
+            partial(stack, n_models=n_models, n=10**5),
+            (
+                Target("scikit-learn", 1 / 200),
+                Target(FROM_MEMORY, 1 / 0.7),
+                Target("P @ y", limit),
+            ),
+            threads=2,
+            panel=panel,
+            section=DERIVATIVES,
+        )
+        # 40 MB may lie in a cache for the most part, 400 MB do not.
+        for name, n_models, limit, panel in (
+            ("many", 50, None, "50 models of 100 thousand rows, 2 threads"),
+            ("many-from-memory", 500, 1 / 0.7, None),
+        )
     ),
     *ORDINARY_CASES,
 ]
