@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from bench import contention, peers, report
+from bench import contention, peers, picture, report
 from bench.cases import CASES
 from bench.footprint import measure_import, measure_memory
 from bench.measure import Disturbance, measure
@@ -66,6 +66,7 @@ def main(arguments=None):
         return int(bool(slower))
     if not options.filter:
         report.write(results)
+        picture.draw(results)
     return 0
 
 

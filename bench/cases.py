@@ -1,211 +1,40 @@
-"""The list of cases: data, what they are measured against, and the target.
+"""The list of cases: data, what they are measured against, and the target."""
 
-Scores are calibrated (labels are drawn from them), so that no branch on a label is
-predictable, and none is near 0 or 1: every contestant computes the same numbers.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from itertools import cycle
 
 import numpy as np
 import pandas as pd
 
-from fastlogloss import log_loss
-
-PROBABILITIES = "Log loss of probabilities"
-DERIVATIVES = "Logits, derivatives and losses prepared once"
-MEMORY = 1 << 29  # bytes: some times what caches hold
-
-
-@dataclass(frozen=True)
-class Data:
-    """Arguments of one call: labels, scores, weights.
-
-    `p` holds probabilities, logits or, for several models, a row for each of them;
-    `words` are the two labels where those are strings.
-    """
-
-    y: object
-    p: np.ndarray
-    w: np.ndarray | None = None
-    words: tuple[str, str] | None = None
-
-    @property
-    def eps(self):
-        eps = np.finfo(self.p.dtype).eps
-        # A Python float makes the quicker call; a float32 would be lost by it.
-        return float(eps) if self.p.dtype == np.float64 else eps
-
-    @property
-    def positive(self):
-        """Probability of the greater of two labels."""
-        return self.p if self.p.ndim == 1 else self.p[:, 1]
-
-    def outputs(self, order):
-        """Arrays for the derivatives up to `order`, made before the call."""
-        return tuple(np.empty_like(self.p) for _ in range(order))
-
-    def models(self):
-        """The data of each model of a stack."""
-        return [Data(self.y, p) for p in self.p]
+from bench.case import DERIVATIVES, FROM_MEMORY, Case, Target
+from bench.data import (
+    binary,
+    logits,
+    matrix,
+    multiclass,
+    multiclass_logits,
+    narrow,
+    rounded,
+    stack,
+    strings,
+)
+from bench.ordinary import ORDINARY_CASES
 
 
-@dataclass(frozen=True)
-class Target:
-    """Our time is at most `factor` times that of `reference`.
-
-    `reference` is one of REFERENCES or a peer; None stands for one second. Without a
-    factor, the ratio is stated, and that is all.
-    """
-
-    reference: str | None
-    factor: float | None = None
-
-
-@dataclass(frozen=True)
-class Case:
-    """One row of the picture.
-
-    `kind` says which function of a peer applies; `threads` are ours, references and
-    peers have their own. `panel` is the title in the picture, if it is in there, and
-    `section` the table.
-    """
-
-    name: str
-    title: str
-    kind: str
-    make: Callable[[np.random.Generator], Data]
-    targets: tuple[Target, ...]
-    threads: int = 1
-    rounds: int = 30
-    seed: int = 0
-    panel: str | None = None
-    section: str = PROBABILITIES
-
-    def data(self):
-        return self.make(np.random.default_rng(self.seed))
-
-
-def read_both(data):
-    """The memory limit: labels and probabilities as float64, each read once."""
-    y, p = data.y.astype(np.float64), data.positive.astype(np.float64)
-    return partial(np.dot, y, p)
-
-
-def read_matrix(data):
-    return data.p.sum
-
-
-def write_derivatives(data):
-    """Reads what a hessian is made of and writes as much, by the fastest of NumPy."""
-    y, z = data.y, data.p
-    g, h = data.outputs(2)
-
-    def call():
-        np.add(y, z, out=g)
-        np.copyto(h, z)
-
-    return call
-
-
-def read_stack(data):
-    """y @ p of all models: the labels stay in the cache, the stack is read once."""
-    return partial(np.dot, data.p, data.y.astype(np.float64))
-
-
-def read_memory(data):
-    """As many bytes as the scores, of arrays that no cache holds.
-
-    A call goes on where the last has ended, and it takes MEMORY bytes to come back.
-    """
-    y, p = np.ones((2, MEMORY // 16))  # zeros might be one page of memory
-    n = min(data.p.nbytes // 16, len(y))
-    starts = cycle(range(0, len(y) - n + 1, n))
-
-    def call():
-        start = next(starts)
-        np.dot(y[start : start + n], p[start : start + n])
-
-    return call
-
-
-def clean_rows(data):
-    """Our own call, of rows that do sum to one."""
-    p = data.p.astype(np.float64)
-    return partial(log_loss, data.y, p / p.sum(axis=1, keepdims=True))
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What the memory allows; `threads` are those of the libraries it calls."""
-
-    make: Callable[[Data], Callable]
-    threads: int = 1
-
-
-REFERENCES = {
-    "y @ p": Reference(read_both),
-    "P.sum()": Reference(read_matrix),
-    "g = y + z, h = z": Reference(write_derivatives),
-    "P @ y": Reference(read_stack, threads=2),
-    "y @ p from memory": Reference(read_memory, threads=2),
-    "clean rows": Reference(clean_rows),
-}
-
-
-def binary(rng, n=10**7, labels=np.int64, proba=np.float64, weights=False):
-    p = rng.random(n)
-    y = (rng.random(n) < p).astype(labels)
-    return Data(y, p.astype(proba), rng.random(n) if weights else None)
-
-
-def matrix(rng):
-    data = binary(rng)
-    return Data(data.y, np.column_stack([1 - data.p, data.p]))
-
-
-def multiclass(rng, n, n_classes):
-    p = rng.random((n, n_classes))
-    p /= p.sum(axis=1, keepdims=True)
-    return Data(rng.integers(n_classes, size=n), p)
-
-
-def rounded(rng, n, n_classes):
-    """As in a file of four decimals: the sums of many rows are off by one of them."""
-    data = multiclass(rng, n, n_classes)
-    return Data(data.y, np.maximum(data.p.round(4), 1e-4))
-
-
-def narrow(rng, n):
-    """As of XGBoost: float32 in an array of float64, whose tolerance is another."""
-    p = rng.random(n).astype(np.float32)
-    y = (rng.random(n) < p).astype(np.int64)
-    return Data(y, np.column_stack([1 - p, p]).astype(np.float64))
-
-
-def logits(rng, n):
-    z = rng.normal(scale=2, size=n)
-    y = (rng.random(n) * (1 + np.exp(-z)) < 1).astype(np.float64)
-    return Data(y, z)
-
-
-def multiclass_logits(rng, n, n_classes):
-    z = rng.normal(scale=2, size=(n, n_classes))
-    # The greatest after adding Gumbel noise is drawn from the softmax.
-    return Data((z + rng.gumbel(size=z.shape)).argmax(axis=1), z)
-
-
-def stack(rng, n_models, n):
-    p = rng.random((n_models, n))
-    return Data((rng.random(n) < p.mean(axis=0)).astype(np.int64), p)
-
-
-def strings(rng, convert):
-    data = binary(rng, 10**6)
-    words = np.array(["no", "yes"])
-    return Data(convert(words[data.y]), data.p, words=tuple(words.tolist()))
+def _of_logits(kind, what, factor, *targets, panel=None):
+    """For a million logits, and for ten million with more targets."""
+    against_sklearn = Target("scikit-learn", factor)
+    return [
+        Case(
+            f"{kind.replace(' ', '-')}-1e{digits}",
+            f"n=1e{digits}, logits: {what}",
+            kind,
+            partial(logits, n=10**digits),
+            (against_sklearn, *others),
+            panel=panel if others else None,
+            section=DERIVATIVES,
+        )
+        for digits, others in ((6, ()), (7, targets))
+    ]
 
 
 CASES = [
@@ -300,6 +129,13 @@ CASES = [
         panel="100 rows",
     ),
     Case(
+        "scorer",
+        "569 rows, `neg_log_loss_scorer` beyond `predict_proba`",
+        "scorer",
+        partial(matrix, n=569),
+        (Target(None, 30e-6), Target("scikit-learn", 1 / 30)),
+    ),
+    Case(
         "fixed-strings",
         "n=1e6, '<U3' strings",
         "strings",
@@ -321,54 +157,14 @@ CASES = [
         partial(strings, convert=partial(pd.Series, dtype="category")),
         (Target("scikit-learn", 1 / 100),),
     ),
-    Case(
-        "logits-1e6",
-        "n=1e6, logits: loss",
-        "logits",
-        partial(logits, n=10**6),
-        (Target("scikit-learn", 1 / 6),),
-        section=DERIVATIVES,
-    ),
-    Case(
-        "logits-1e7",
-        "n=1e7, logits: loss",
-        "logits",
-        partial(logits, n=10**7),
-        (Target("scikit-learn", 1 / 6),),
-        section=DERIVATIVES,
-    ),
-    Case(
-        "logits-gradient-1e6",
-        "n=1e6, logits: loss+gradient",
-        "logits gradient",
-        partial(logits, n=10**6),
-        (Target("scikit-learn", 1 / 5),),
-        section=DERIVATIVES,
-    ),
-    Case(
-        "logits-gradient-1e7",
-        "n=1e7, logits: loss+gradient",
-        "logits gradient",
-        partial(logits, n=10**7),
-        (Target("scikit-learn", 1 / 5),),
-        section=DERIVATIVES,
-    ),
-    Case(
-        "logits-hessian-1e6",
-        "n=1e6, logits: loss+gradient+hessian",
+    *_of_logits("logits", "loss", 1 / 6),
+    *_of_logits("logits gradient", "loss+gradient", 1 / 5),
+    *_of_logits(
         "logits hessian",
-        partial(logits, n=10**6),
-        (Target("scikit-learn", 1 / 4),),
-        section=DERIVATIVES,
-    ),
-    Case(
-        "logits-hessian-1e7",
-        "n=1e7, logits: loss+gradient+hessian",
-        "logits hessian",
-        partial(logits, n=10**7),
-        (Target("scikit-learn", 1 / 4), Target("g = y + z, h = z", 3.5)),
+        "loss+gradient+hessian",
+        1 / 4,
+        Target("g = y + z, h = z", 3.5),
         panel="10 million logits: gradient, hessian",
-        section=DERIVATIVES,
     ),
     Case(
         "classes-10-gradient",
@@ -405,31 +201,26 @@ CASES = [
         (Target(None, 1.5e-6),),
         section=DERIVATIVES,
     ),
-    Case(
-        "many",
-        "50 models, n=1e5, `LogLoss(y).many(P)`",
-        "many",
-        partial(stack, n_models=50, n=10**5),
-        (
-            Target("scikit-learn", 1 / 200),
-            Target("y @ p from memory", 1 / 0.7),
-            Target("P @ y"),
-        ),
-        threads=2,
-        panel="50 models of 100 thousand rows, 2 threads",
-        section=DERIVATIVES,
+    *(
+        Case(
+            name,
+            f"{n_models} models, n=1e5, `LogLoss(y).many(P)`",
+            "many",
+            partial(stack, n_models=n_models, n=10**5),
+            (
+                Target("scikit-learn", 1 / 200),
+                Target(FROM_MEMORY, 1 / 0.7),
+                Target("P @ y", limit),
+            ),
+            threads=2,
+            panel=panel,
+            section=DERIVATIVES,
+        )
+        # 40 MB may lie in a cache for the most part, 400 MB do not.
+        for name, n_models, limit, panel in (
+            ("many", 50, None, "50 models of 100 thousand rows, 2 threads"),
+            ("many-from-memory", 500, 1 / 0.7, None),
+        )
     ),
-    Case(  # the 40 MB before may lie in a cache for the most part, these do not
-        "many-from-memory",
-        "500 models, n=1e5, `LogLoss(y).many(P)`",
-        "many",
-        partial(stack, n_models=500, n=10**5),
-        (
-            Target("scikit-learn", 1 / 200),
-            Target("y @ p from memory", 1 / 0.7),
-            Target("P @ y", 1 / 0.7),
-        ),
-        threads=2,
-        section=DERIVATIVES,
-    ),
+    *ORDINARY_CASES,
 ]

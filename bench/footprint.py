@@ -42,6 +42,33 @@ def numbers(
     return partial(module.log_loss, y[::step], p[::step], **options)
 
 
+def classes(module, n):
+    """Ten of them: each array of another type and in another layout."""
+    p = np.random.default_rng(0).random((n // 10, 10), np.float32)
+    p = np.asfortranarray(p / p.sum(axis=1, keepdims=True))
+    y = (np.arange(len(p)) % 10 + 1).astype(">i2")
+    weights = np.ones(2 * len(p), np.int32)[::2]
+    return partial(module.log_loss, y, p, sample_weight=weights)
+
+
+def labels(module, n, convert):
+    """Of types that libraries of data frames have."""
+    words = np.array(["no", "yes"])[np.arange(n) % 2]
+    return partial(module.log_loss, convert(words), np.random.default_rng(0).random(n))
+
+
+def categorical(words):
+    import pandas as pd
+
+    return pd.Series(words, dtype="category")
+
+
+def nullable(words):
+    import pandas as pd
+
+    return pd.Series(words == "yes", dtype="Int64")
+
+
 def derivatives(
     module, n, order, classes=0, layout="C", strided=False, prepared=False, **options
 ):
@@ -67,6 +94,13 @@ def derivatives(
     return partial(module.log_loss_gradient_hessian, y, p, out=out, **options)
 
 
+# What they need is stated, and no target.
+STATED_CASES = {
+    "pandas Categorical": partial(labels, convert=categorical),
+    "pandas Int64 (nullable)": partial(labels, convert=nullable),
+    "'<U3' strings": partial(labels, convert=np.asarray),
+    "object strings": partial(labels, convert=partial(np.asarray, dtype=object)),
+}
 # name -> function of a module and the number of rows, which makes the call
 MEMORY_CASES = {
     "float64": numbers,
@@ -77,6 +111,8 @@ MEMORY_CASES = {
     "float32 probabilities": partial(numbers, labels=np.int64, proba=np.float32),
     "weights": partial(numbers, weights=True),
     "(n, 2) by columns": columns,
+    "float16 probabilities": partial(numbers, labels=np.uint32, proba=np.float16),
+    "1 to 10, int16, big-endian; float32 by columns; int32 weights": classes,
     "gradient, `out=`": partial(derivatives, order=1),
     "hessian, `out=`": partial(derivatives, order=2),
     "logits, gradient, `out=`": partial(derivatives, order=1, from_logits=True),
@@ -102,6 +138,7 @@ MEMORY_CASES = {
     "`LogLoss.gradient_hessian`, `out=`": partial(
         derivatives, order=2, prepared=True, from_logits=True
     ),
+    **STATED_CASES,
 }
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from bench.cases import REFERENCES
+from bench.case import FROM_MEMORY, ORDINARY, PLAIN, REFERENCES
 from bench.peers import OUR_CALLS, PEERS
 
 OURS = "fastlogloss"
+OURS_ON_TWO = "fastlogloss, 2 threads"
 SAMPLE = 2e-3  # seconds: shorter calls are repeated in a tight loop
 REPEATS = 5  # samples of a turn; the first may find cold caches
 SHORT_TURN = 0.1  # seconds: longer turns are one sample
@@ -67,17 +68,29 @@ class Contestant:
         return min(self.samples)
 
 
+def peers_of(case):
+    """Those that apply; of ordinary input we compare our own calls."""
+    is_ours = case.section == ORDINARY
+    return [] if is_ours else [peer for peer in PEERS if case.kind in peer.calls]
+
+
 def contestants(case, data, missing=()):
-    """Us, the references of the case and the peers that apply and are not missing."""
-    found = [Contestant(OURS, OUR_CALLS[case.kind](data), case.threads)]
-    for target in case.targets:
-        if target.reference in REFERENCES:
-            reference = REFERENCES[target.reference]
-            call = reference.make(data)
-            found.append(Contestant(target.reference, call, reference.threads))
-    for peer in PEERS:
-        if case.kind in peer.calls and peer.name not in missing:
-            call = peer.calls[case.kind](data)
+    """Us, the references of the case and the peers that are not missing."""
+    ours, formed = OUR_CALLS[case.kind], case.form(data)
+    found = [Contestant(OURS, ours(formed), case.threads)]
+    references = {target.reference: data for target in case.targets}
+    if case.speedup is not None:
+        found.append(Contestant(OURS_ON_TWO, found[0].call, 2))
+        references[FROM_MEMORY] = formed
+    for name, given in references.items():
+        if name == PLAIN:
+            found.append(Contestant(PLAIN, ours(given), case.threads))
+        elif name in REFERENCES:
+            reference = REFERENCES[name]
+            found.append(Contestant(name, reference.make(given), reference.threads))
+    for peer in peers_of(case):
+        if peer.name not in missing:
+            call = peer.calls[case.kind](formed)
             found.append(Contestant(peer.name, call, peer.threads))
     return found
 
@@ -85,7 +98,8 @@ def contestants(case, data, missing=()):
 def check_agreement(case, data, found):
     """Call each once, which also compiles; losses and derivatives have to be ours."""
     expected = _parts(found[0].call())
-    tolerance = 1e-6 if data.p.itemsize >= 8 else 1e-4
+    # float32 is clipped elsewhere.
+    tolerance = 1e-6 if np.asarray(case.form(data).p).itemsize >= 8 else 1e-4
     for contestant in found:
         value = contestant.call()
         if contestant.name in REFERENCES:

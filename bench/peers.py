@@ -26,9 +26,12 @@ import numpy as np
 
 from fastlogloss import (
     LogLoss,
+    d2_log_loss_score,
     log_loss,
     log_loss_gradient,
     log_loss_gradient_hessian,
+    neg_log_loss_scorer,
+    sample_log_loss,
 )
 
 PEER_THREADS = min(2, os.cpu_count() or 1)
@@ -81,6 +84,28 @@ def our_gradient(data, from_logits):
     )
 
 
+def our_prepared_gradient(data):
+    return partial(LogLoss(data.y).gradient, data.p, out=data.outputs(1)[0])
+
+
+def our_rows(data):
+    out = np.empty(len(data.p))
+    return partial(sample_log_loss, data.y, data.p, out=out)
+
+
+def scorer_call(scorer, data):
+    """A call of the scorer for a model that has made its predictions before."""
+    from sklearn.linear_model import LogisticRegression
+
+    class Known(LogisticRegression):
+        def predict_proba(self, X):
+            return data.p
+
+    model = Known()
+    model.classes_ = np.unique(data.y)
+    return partial(scorer, model, np.zeros((len(data.y), 30)), data.y)
+
+
 def our_hessian(data):
     return partial(
         log_loss_gradient_hessian,
@@ -99,11 +124,23 @@ OUR_CALLS = {
     "logits": partial(our_loss, normalize=False, from_logits=True),
     "logits gradient": partial(our_gradient, from_logits=True),
     "logits hessian": our_hessian,
+    "mean of logits": partial(our_loss, from_logits=True),
     "multiclass logits gradient": partial(our_gradient, from_logits=True),
     "gradient": partial(our_gradient, from_logits=False),
+    "labels": partial(our_loss, labels=[0, 1]),
+    "rows": our_rows,
+    "d2": lambda data: partial(d2_log_loss_score, data.y, data.p),
+    "scorer": partial(scorer_call, neg_log_loss_scorer),
     "prepared": lambda data: partial(LogLoss(data.y), data.p),
+    "prepared gradient": our_prepared_gradient,
     "many": lambda data: partial(LogLoss(data.y).many, data.p),
 }
+
+
+def of_every_order(function):
+    """Of logits: the loss, with the gradient, and with the hessian."""
+    kinds = ("logits", "logits gradient", "logits hessian")
+    return {kind: partial(function, order=i) for i, kind in enumerate(kinds)}
 
 
 def loop(function, data):
@@ -116,6 +153,12 @@ def sklearn_call(data):
     from sklearn.metrics import log_loss
 
     return partial(log_loss, data.y, data.p, sample_weight=data.w)
+
+
+def sklearn_scorer(data):
+    from sklearn.metrics import get_scorer
+
+    return scorer_call(get_scorer("neg_log_loss"), data)
 
 
 def sklearn_logits(data, order):
@@ -542,9 +585,7 @@ def torch_gradient(data):
 
 
 TORCH_DERIVATIVES = {
-    "logits": partial(torch_logits, order=0),
-    "logits gradient": partial(torch_logits, order=1),
-    "logits hessian": partial(torch_logits, order=2),
+    **of_every_order(torch_logits),
     "multiclass logits gradient": torch_multiclass_logits,
     "gradient": torch_gradient,
 }
@@ -620,9 +661,8 @@ PEERS = [
                 sklearn_call,
             ),
             "off": partial(quiet, sklearn_call),
-            "logits": partial(sklearn_logits, order=0),
-            "logits gradient": partial(sklearn_logits, order=1),
-            "logits hessian": partial(sklearn_logits, order=2),
+            "scorer": sklearn_scorer,
+            **of_every_order(sklearn_logits),
             "multiclass logits gradient": sklearn_multiclass_logits,
             "many": partial(loop, sklearn_call),
         },
@@ -636,9 +676,7 @@ PEERS = [
             "weighted": numpy_binary,
             "multiclass": numpy_multiclass,
             "strings": numpy_strings,
-            "logits": partial(numpy_logits, order=0),
-            "logits gradient": partial(numpy_logits, order=1),
-            "logits hessian": partial(numpy_logits, order=2),
+            **of_every_order(numpy_logits),
             "multiclass logits gradient": numpy_multiclass_logits,
             "gradient": numpy_gradient,
             "prepared": numpy_binary,
@@ -718,9 +756,7 @@ PEERS = [
         "JAX",
         "jax",
         {
-            "logits": partial(jax_logits, order=0),
-            "logits gradient": partial(jax_logits, order=1),
-            "logits hessian": partial(jax_logits, order=2),
+            **of_every_order(jax_logits),
             "multiclass logits gradient": jax_multiclass_logits,
         },
         PEER_THREADS,

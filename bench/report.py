@@ -1,4 +1,4 @@
-"""The table (Markdown), the numbers (JSON) and the picture (SVG, PNG)."""
+"""The tables (Markdown) and the numbers (JSON)."""
 
 import json
 import os
@@ -8,16 +8,28 @@ from operator import itemgetter
 from pathlib import Path
 
 import fastlogloss
-from bench.cases import CASES, DERIVATIVES, PROBABILITIES, REFERENCES
-from bench.footprint import IMPORT_LIMIT, MEMORY_LIMIT
-from bench.measure import OURS
-from bench.peers import PEER_THREADS, PEERS, SKLEARN
+from bench.case import (
+    DERIVATIVES,
+    FROM_MEMORY,
+    ORDINARY,
+    PLAIN,
+    PROBABILITIES,
+    REFERENCES,
+)
+from bench.cases import CASES
+from bench.footprint import IMPORT_LIMIT, MEMORY_LIMIT, STATED_CASES
+from bench.measure import OURS, OURS_ON_TWO, peers_of
+from bench.peers import PEER_THREADS, PEERS
 from fastlogloss import _kernels
 
 RESULTS = Path(__file__).parent / "results"
+# The best input, whose times stand above those of ordinary ones.
+BEST = ("float64", "int64", "matrix", "weighted", "small")
 FASTEST = "fastest peer"
 VALIDATING = "fastest that validates"
 SAME_LABELS = "fastest from the same labels"
+# Two threads may take this multiple of what it takes to read as much.
+NEAR_MEMORY = 1 / 0.7
 # A row regresses if its ratio and its time have both grown by this.
 REGRESSION = 1.25
 DISTURBED = 0.1  # of a core
@@ -50,13 +62,20 @@ def rows_of(case, seconds):
 
     Where that may have had less to do, because it need not read all probabilities or
     its labels were converted beforehand, another row is for the fastest of the rest.
+    Where we are measured on two threads as well, a row is for these against one.
     """
     rows = []
     for target in case.targets:
         if target.reference is not None and target.reference not in seconds:
             continue  # a missing peer, named elsewhere
         rows.append(_row(case, seconds, target.reference, target.factor))
-    peers = [peer for peer in PEERS if peer.name in seconds]
+    if case.speedup is not None:
+        limit = NEAR_MEMORY * seconds[FROM_MEMORY] / seconds[OURS]
+        factor = min(1.0, max(1 / case.speedup, limit))
+        rows.append(_row(case, seconds, OURS, factor, ours=OURS_ON_TWO))
+    peers = [peer for peer in peers_of(case) if peer.name in seconds]
+    if not peers:
+        return rows
     fields = {FASTEST: peers}
     if case.kind == "multiclass":
         fields[VALIDATING] = [peer for peer in peers if peer.validates]
@@ -68,14 +87,14 @@ def rows_of(case, seconds):
     return rows
 
 
-def _row(case, seconds, reference, factor, against=None):
+def _row(case, seconds, reference, factor, against=None, ours=OURS):
     time = 1.0 if reference is None else seconds[reference]
-    ratio = seconds[OURS] / time
+    ratio = seconds[ours] / time
     return {
         "case": case.name,
         "title": case.title,
-        "threads": case.threads,
-        "seconds": seconds[OURS],
+        "threads": 2 if ours == OURS_ON_TWO else case.threads,
+        "seconds": seconds[ours],
         "against": against or reference,
         "reference": reference,
         "reference_seconds": time,
@@ -105,7 +124,6 @@ def write(results):
     text = json.dumps(results, indent=1) + "\n"
     (RESULTS / "benchmark.json").write_text(text)
     (RESULTS / "benchmark.md").write_text(markdown(results))
-    draw(results["times"])
 
 
 def read():
@@ -118,13 +136,13 @@ def read():
 def duration(seconds):
     """Three digits and a unit."""
     if seconds >= 1:
-        return f"{_digits(seconds)} s"
+        return f"{digits(seconds)} s"
     if seconds >= 1e-3:
-        return f"{_digits(1e3 * seconds)} ms"
-    return f"{_digits(1e6 * seconds)} µs"
+        return f"{digits(1e3 * seconds)} ms"
+    return f"{digits(1e6 * seconds)} µs"
 
 
-def _digits(value):
+def digits(value):
     """Three of them."""
     return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
 
@@ -159,26 +177,70 @@ def target_table(rows):
     return _table(head, lines)
 
 
+def ordinary_rows(rows):
+    """Targets of ordinary input, after those of the best."""
+    names = [*BEST, *(case.name for case in CASES if case.section == ORDINARY)]
+    found = {name: [] for name in names}
+    for row in rows:
+        if row["case"] in found and row["against"] == row["reference"]:
+            found[row["case"]].append(row)
+    return [row for group in found.values() for row in group]
+
+
+def ordinary_table(rows):
+    """What one thread has to reach, and how much faster two of them are."""
+    lines = []
+    for _, found in groupby(rows, key=itemgetter("case")):
+        first, *others = found
+        two = [row for row in others if row["reference"] == OURS]
+        reference, factor = first["reference"], first["at_most"]
+        ratio, limit = "", duration(factor)
+        if reference is not None:
+            ratio = f"{digits(first['ratio'])} x {_quoted(reference)}"
+            limit = f"{factor:.3g} x"
+        lines.append(
+            [
+                first["title"],
+                duration(first["seconds"]),
+                ratio,
+                f"≤ {limit}",
+                _mark(first["met"]),
+                "; ".join(map(_speedup, two)),
+            ]
+        )
+    return _table(
+        ["case", "one thread", "ratio", "must reach", "reached?", "two threads"], lines
+    )
+
+
+def _speedup(row):
+    text = f"{digits(1 / row['ratio'])} x as fast (≥ {1 / row['at_most']:.3g} x)"
+    return f"{duration(row['seconds'])}, {_emphasised(text, row['met'])}"
+
+
+def _quoted(reference):
+    return f"`{reference}`" if reference in REFERENCES else reference
+
+
 def _target(row):
     """A ratio and its target, in bold if that is missed."""
-    ratio, factor, reference = row["ratio"], row["at_most"], row["reference"]
-    if reference in REFERENCES:
-        reference = f"`{reference}`"
+    ratio, factor = row["ratio"], row["at_most"]
+    reference = _quoted(row["reference"])
     if row["against"] is None:
         text = f"{duration(row['seconds'])} (≤ {duration(factor)})"
     elif factor is None:
-        text = f"{_digits(ratio)} x {reference}"
+        text = f"{digits(ratio)} x {reference}"
     elif factor >= 1:
-        text = f"{_digits(ratio)} x {reference} (≤ {factor:.3g} x)"
+        text = f"{digits(ratio)} x {reference} (≤ {factor:.3g} x)"
     else:
-        text = f"{_digits(1 / ratio)} x faster than {reference} (≥ {1 / factor:.3g} x)"
+        text = f"{digits(1 / ratio)} x faster than {reference} (≥ {1 / factor:.3g} x)"
     return _emphasised(text, row["met"])
 
 
 def _fastest(row):
     ratio = row["ratio"]
     word, ratio = ("faster", 1 / ratio) if ratio <= 1 else ("slower", ratio)
-    text = f"{_digits(ratio)} x {word} than {row['reference']}"
+    text = f"{digits(ratio)} x {word} than {row['reference']}"
     if row["against"] != FASTEST:
         text += f" ({row['against'].removeprefix('fastest ')})"
     return _emphasised(text, row["met"])
@@ -208,7 +270,7 @@ def contention_table(rows):
             " / ".join(map(duration, row["one"])),
             " / ".join(map(duration, row["default"])),
             _emphasised(
-                " / ".join(f"{_digits(r)} x" for r in row["ratios"]), row["met"]
+                " / ".join(f"{digits(r)} x" for r in row["ratios"]), row["met"]
             ),
         ]
         for row in rows
@@ -231,15 +293,15 @@ def memory_table(rows):
     lines = []
     for row in rows:
         peak = max(row["traced"], row["resident"] or 0)
-        is_ours = row["library"] == OURS
+        has_target = row["library"] == OURS and row["case"] not in STATED_CASES
         lines.append(
             [
                 row["case"],
                 row["library"],
                 mebibytes(row["traced"]),
                 mebibytes(row["resident"]),
-                f"≤ {MEMORY_LIMIT / 2**20:g} MiB" if is_ours else "",
-                _mark(peak <= MEMORY_LIMIT) if is_ours else "",
+                f"≤ {MEMORY_LIMIT / 2**20:g} MiB" if has_target else "",
+                _mark(peak <= MEMORY_LIMIT) if has_target else "",
             ]
         )
     head = ["n=1e7", "", "Python and NumPy", "resident set", "target", "met?"]
@@ -283,6 +345,15 @@ NOTES = {
     "torch is its backward pass, its hessian the closed form.",
 }
 
+ORDINARY_NOTE = (
+    "The best input, then the same numbers in other types and layouts, and short "
+    f"calls: one thread, as multiples of `y @ p` (float64, contiguous) or of {PLAIN} "
+    "(float64, C order, labels int64, or float64 for the logits of two classes). Two "
+    "threads have to be faster by the factor given, which is less where memory allows "
+    f"no more: they may take {NEAR_MEMORY:.3g} x the time of `{FROM_MEMORY}`, of as "
+    "many bytes."
+)
+
 
 def markdown(results):
     """All that was measured, as one document."""
@@ -308,6 +379,9 @@ def markdown(results):
         times = {name: t for name, t in results["times"].items() if name in names}
         if rows:
             parts += [f"## {section}", note, target_table(rows), time_table(times)]
+    rows = ordinary_rows(results["rows"])
+    if rows:
+        parts += [f"## {ORDINARY}", ORDINARY_NOTE, ordinary_table(rows)]
     if "contention" in results:
         parts += [
             "## Threads beside others",
@@ -321,78 +395,3 @@ def markdown(results):
             import_line(results["import"]),
         ]
     return "\n\n".join(parts) + "\n"
-
-
-def draw(times):
-    """Bars of time on a log scale, a panel for each case that has a title for it."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    panels = [case for case in CASES if case.panel and case.name in times]
-    if not panels:
-        return
-    style = {
-        "font.size": 9,
-        "axes.titlesize": 10,
-        "axes.titleweight": "bold",
-        "svg.hashsalt": "fastlogloss",  # the same file for the same numbers
-    }
-    with plt.rc_context(style):
-        # Bars of much the same height: a row is as high as its fuller panel needs.
-        n_bars = [len(times[case.name].keys() - REFERENCES.keys()) for case in panels]
-        heights = [
-            0.75 + 0.2 * max(n_bars[i : i + 2]) for i in range(0, len(panels), 2)
-        ]
-        figure, grid = plt.subplots(
-            len(heights),
-            2,
-            figsize=(10, sum(heights) + 0.5),
-            height_ratios=heights,
-            squeeze=False,
-            layout="constrained",
-        )
-        for axes in grid.flat[len(panels) :]:
-            axes.set_axis_off()
-        for axes, case in zip(grid.flat, panels, strict=False):
-            _draw_panel(axes, case, times[case.name])
-        figure.suptitle(
-            "Time of log loss on a log scale: fastlogloss on one thread unless said, "
-            f"peers on up to {PEER_THREADS}\ndashed: reading the arrays once (and "
-            "writing them, for a hessian), and nothing else",
-            fontsize=10,
-        )
-        figure.get_layout_engine().set(h_pad=0.12, w_pad=0.12)
-        for suffix, metadata in (("svg", {"Date": None}), ("png", {})):
-            figure.savefig(
-                RESULTS / f"benchmark.{suffix}",
-                dpi=150,
-                facecolor="white",
-                metadata=metadata,
-            )
-        plt.close(figure)
-
-
-def _draw_panel(axes, case, seconds):
-    names = sorted(seconds.keys() - REFERENCES.keys(), key=seconds.get, reverse=True)
-    values = [seconds[name] for name in names]
-    colors = {OURS: "#d1495b", SKLEARN: "#5b6f86"}
-    bars = axes.barh(names, values, color=[colors.get(n, "#b8c4d0") for n in names])
-    axes.bar_label(bars, [duration(value) for value in values], padding=3, fontsize=8)
-    # A log scale has no zero for bars to start from: the same number of decades left
-    # of the shortest bar in every panel.
-    axes.set_xscale("log")
-    limits = [seconds[name] for name in REFERENCES if name in seconds]
-    shortest = min([*values, *limits])
-    axes.set_xlim(shortest / 3, max(values) * 6)
-    for name in REFERENCES:
-        if name in seconds:
-            axes.axvline(seconds[name], color="#222222", linestyle="--", linewidth=1)
-    axes.set_title(case.panel, loc="left")
-    axes.set_xticks([])
-    axes.minorticks_off()
-    axes.tick_params(axis="y", length=0)
-    axes.get_yticklabels()[names.index(OURS)].set_fontweight("bold")
-    for side in ("top", "right", "bottom"):
-        axes.spines[side].set_visible(False)

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from bench import peers
 from bench.cases import CASES
-from bench.measure import OURS, check_agreement, contestants
+from bench.measure import OURS, check_agreement, contestants, peers_of
 
 # The suite makes warnings errors; those of peers are not ours to repair.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 PAIRS = [
     pytest.param(case, name, id=f"{case.name}-{name}")
     for case in CASES
-    for name in [OURS, *(p.name for p in peers.PEERS if case.kind in p.calls)]
+    for name in [OURS, *(peer.name for peer in peers_of(case))]
 ]
 
 

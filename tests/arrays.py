@@ -138,7 +138,7 @@ LAYOUTS = {
     "memory-mapped": _memmap,
     "unaligned": _unaligned,
     "byte-swapped": _swapped,
-    "offset": lambda a: np.concatenate([a[:1], a])[1:],
+    "offset": lambda a: np.concatenate([a[:1], a], dtype=a.dtype)[1:],
 }
 
 

@@ -127,11 +127,14 @@ def n_threads(request):
 @pytest.fixture
 def engine(loops, n_threads, monkeypatch):
     """The public functions run on this variant and on as many threads."""
-    from fastlogloss import _engine, metrics
+    from fastlogloss import _engine, metrics, prepared
 
     monkeypatch.setattr(_engine, "loops", loops)
     monkeypatch.setattr(metrics, "mean_loss", loops.mean_loss)
-    monkeypatch.setattr(_engine, "threads_for", lambda nanoseconds: n_threads)
+    for name in ("mean_like", "many_like"):
+        monkeypatch.setattr(prepared, f"_{name}", getattr(loops, name))
+    for module in (_engine, prepared):
+        monkeypatch.setattr(module, "threads_for", lambda nanoseconds: n_threads)
 
 
 @pytest.fixture
