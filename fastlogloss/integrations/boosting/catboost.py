@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fastlogloss.integrations.boosting.shared import Floats, Library, in_unit
 
@@ -76,7 +76,7 @@ class CatBoostObjective:
 
     def calc_ders_range(
         self, approxes: ArrayLike, targets: ArrayLike, weights: ArrayLike | None
-    ) -> NDArray[np.float64]:
+    ) -> Floats:
         """First and second derivatives of minus the loss, which CatBoost maximises.
 
         Parameters
@@ -110,7 +110,7 @@ class CatBoostObjective:
                 )
         # Weights come last: those of a range of rows, unlike all, may sum to zero.
         pair = _CATBOOST.derivatives(targets, approxes)
-        derivatives = np.negative(np.stack(pair, axis=1, dtype=np.float64))
+        derivatives: Floats = np.negative(np.stack(pair, axis=1))
         if weights is not None:
             derivatives *= np.asarray(weights)[:, np.newaxis]
         return derivatives
