@@ -20,6 +20,7 @@ import pickle
 import re
 import sys
 import types
+import typing
 import warnings
 
 import catboost
@@ -168,6 +169,19 @@ class TestModule:
             assert library.__version__
             part = getattr(boosting, library.__name__)
             assert part.__name__ == f"{boosting.__name__}.{library.__name__}"
+
+    @pytest.mark.parametrize("name", boosting.__all__)
+    def test_annotations_can_be_read(self, name):
+        """By tools that do so while a program runs."""
+        value = getattr(boosting, name)
+        functions = [value]
+        if inspect.isclass(value):
+            members = vars(value).values()
+            functions = [member for member in members if inspect.isfunction(member)]
+        for function in functions:
+            hints = typing.get_type_hints(function)
+            parameters = inspect.signature(function).parameters
+            assert {"self", *hints} >= {"return", *parameters}
 
     @pytest.mark.parametrize("name", boosting.__all__)
     def test_pickle_and_copy(self, name):

@@ -47,7 +47,7 @@ CatBoost                        ``baseline`` of each row, of training and evalua
 Labels are the codes 0 to n_classes - 1, as the libraries store them. With two classes a
 label may also be the probability of class 1. With more, ``train`` of XGBoost and
 LightGBM need ``num_class``, and CatBoost may need ``classes_count``. Weights multiply
-gradient and hessian. LightGBM ignores ``sigmoid`` with a custom objective.
+gradient and hessian. LightGBM's ``sigmoid`` has no effect on a custom objective.
 
 Class weights
 -------------

@@ -1,10 +1,13 @@
 """Objectives and metrics for LightGBM."""
 
 import math
+from typing import Any
 
 from numpy.typing import ArrayLike
 
 from fastlogloss.integrations.boosting.shared import NAME, Data, Floats, Library, read
+
+Labels = Any  # ArrayLike | None in the types of LightGBM, which passes no None
 
 _LIGHTGBM = Library("num_class", hessian="lightgbm", eps=1e-15, empty_loss=math.nan)
 
@@ -28,8 +31,8 @@ def lightgbm_objective(preds: Floats, train_data: Data) -> tuple[Floats, Floats]
     Raises
     ------
     ValueError
-        If labels, weights or scores are not valid: for example if there are more than
-        two classes and ``num_class`` is missing.
+        For the first label, weight or score that is not valid. Class 2 is not valid
+        without ``num_class``.
 
     Notes
     -----
@@ -66,7 +69,7 @@ def lightgbm_metric(
     Parameters
     ----------
     preds : ndarray of shape (n_samples,) or (n_samples, n_classes)
-        Raw scores, or probabilities if not `from_logits`.
+        Raw scores; without `from_logits` probabilities.
     eval_data : lightgbm.Dataset
         Has labels and weights.
     from_logits : bool, default=True
@@ -84,12 +87,12 @@ def lightgbm_metric(
     Raises
     ------
     ValueError
-        If labels, weights or scores are not valid.
+        For the first label, weight or score that is not valid.
 
     Warns
     -----
     UserWarning
-        If `preds` are probabilities and raw scores are expected.
+        With `from_logits`, if `preds` are probabilities.
 
     Notes
     -----
@@ -118,14 +121,14 @@ def lightgbm_metric(
 
 
 def lightgbm_sklearn_objective(
-    y_true: ArrayLike, y_pred: ArrayLike, weight: ArrayLike | None
+    y_true: Labels, y_pred: ArrayLike, weight: ArrayLike | None
 ) -> tuple[Floats, Floats]:
     """Objective for ``LGBMClassifier(objective=lightgbm_sklearn_objective)``.
 
     Parameters
     ----------
     y_true : ndarray of shape (n_samples,)
-        Labels.
+        Labels: codes or, with two classes, probabilities of class 1.
     y_pred : ndarray of shape (n_samples,) or (n_samples, n_classes)
         Raw scores.
     weight : ndarray of shape (n_samples,) or None
@@ -167,7 +170,7 @@ def lightgbm_sklearn_objective(
 
 
 def lightgbm_sklearn_metric(
-    y_true: ArrayLike, y_pred: ArrayLike, weight: ArrayLike | None
+    y_true: Labels, y_pred: ArrayLike, weight: ArrayLike | None
 ) -> tuple[str, float, bool]:
     """Metric for ``LGBMClassifier.fit(eval_metric=lightgbm_sklearn_metric)``.
 
@@ -198,7 +201,7 @@ def lightgbm_sklearn_metric(
 
 
 def lightgbm_sklearn_proba_metric(
-    y_true: ArrayLike, y_pred: ArrayLike, weight: ArrayLike | None
+    y_true: Labels, y_pred: ArrayLike, weight: ArrayLike | None
 ) -> tuple[str, float, bool]:
     """Metric for ``LGBMClassifier.fit(eval_metric=lightgbm_sklearn_proba_metric)``.
 
