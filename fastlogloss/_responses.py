@@ -12,6 +12,8 @@ Design
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -35,7 +37,7 @@ _WRAPPERS = {
 }
 
 
-def plain_classes(classes):
+def plain_classes(classes: Any) -> list[Any] | None:
     """Classes as a list, if they are different labels of the usual types; or None.
 
     scikit-learn calls two of them "binary", and more of them "multiclass".
@@ -56,7 +58,7 @@ def plain_classes(classes):
     return labels if len(set(labels)) == len(labels) else None
 
 
-def plain_method(estimator, name):
+def plain_method(estimator: Any, name: str) -> Callable[[Any], Any] | None:
     """The method of an estimator, if scikit-learn takes this for a classifier; or None.
 
     Parameters
@@ -67,7 +69,7 @@ def plain_method(estimator, name):
     try:
         # Tags of a pipeline, which copies those of its steps, take ten times as long.
         last = estimator
-        while "Pipeline" in _names(type(last), "__sklearn_tags__"):
+        while "Pipeline" in _names(last, "__sklearn_tags__"):
             last = last.steps[-1][1]
         if is_classifier(last):
             method = getattr(estimator, name)
@@ -77,7 +79,7 @@ def plain_method(estimator, name):
     return None
 
 
-def plain_response(method, X, n_classes):
+def plain_response(method: Callable[[Any], Any], X: Any, n_classes: int) -> Any:
     """What scikit-learn's scorers make of the response of a `plain_method`; or None.
 
     That is the response; of the probabilities of two classes the second column.
@@ -88,7 +90,7 @@ def plain_response(method, X, n_classes):
     return response
 
 
-def objection(estimator, method, n_classes):
+def objection(estimator: Any, method: str, n_classes: int) -> str | None:
     """Why the responses of an estimator cannot be scored, in a sentence; or None.
 
     Parameters
@@ -102,7 +104,7 @@ def objection(estimator, method, n_classes):
         0 if it has none.
     """
     inner = _unwrapped(estimator, method, n_classes)
-    names = _names(type(inner), method)
+    names = _names(inner, method)
     if method == "predict_proba":
         if "LGBMClassifier" in names and callable(inner.objective):
             return (
@@ -126,11 +128,11 @@ def objection(estimator, method, n_classes):
     return f"{sentence}: {remedy}"
 
 
-def _unwrapped(estimator, method, n_classes):
+def _unwrapped(estimator: Any, method: str, n_classes: int) -> Any:
     """The estimator inside of wrappers, as far as they are known and fitted."""
     while True:
         inner = None
-        for name in _names(type(estimator), method):
+        for name in _names(estimator, method):
             if name == "Pipeline":
                 inner = estimator.steps[-1][1]
             elif name == "OneVsRestClassifier" and n_classes == 2:
@@ -142,8 +144,13 @@ def _unwrapped(estimator, method, n_classes):
         estimator = inner
 
 
+def _names(estimator: object, method: str) -> tuple[str, ...]:
+    kind: Any = type(estimator)  # mypy takes no class for hashable
+    return _names_of(kind, method)
+
+
 @functools.lru_cache(maxsize=256)
-def _names(kind, method):
+def _names_of(kind: type, method: str) -> tuple[str, ...]:
     """Names of a class and of its bases, up to the one that has the method."""
     names = []
     for base in kind.__mro__:
@@ -154,7 +161,7 @@ def _names(kind, method):
     return tuple(names)
 
 
-def _not_logits(name, estimator, n_classes):
+def _not_logits(name: str, estimator: Any, n_classes: int) -> str | None:
     """What the decision function of a class of that name gives instead of logits."""
     several = n_classes > 2
     match name:

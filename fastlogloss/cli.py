@@ -7,11 +7,12 @@ import argparse
 import builtins
 import os
 import sys
+from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader, SourcelessFileLoader
-from types import ModuleType
+from types import CodeType, ModuleType
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the command that the arguments name.
 
     Parameters
@@ -25,7 +26,7 @@ def main(argv=None):
     options.command(options, argv[n_own:])
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     from fastlogloss import __version__
 
     is_module = os.path.basename(sys.argv[0]) == "__main__.py"
@@ -50,7 +51,7 @@ def _parser():
     return parser
 
 
-def _n_own(argv):
+def _n_own(argv: list[str]) -> int:
     """How many of the arguments are not those of the script or module to be run."""
     if argv[:1] == ["run"]:
         for i, argument in enumerate(argv[1:], 1):
@@ -61,7 +62,7 @@ def _n_own(argv):
     return len(argv)
 
 
-def _run(options, arguments):
+def _run(options: argparse.Namespace, arguments: list[str]) -> None:
     """Run a script or a module, as Python does, with scikit-learn patched."""
     import pkgutil
     import runpy
@@ -88,29 +89,32 @@ def _run(options, arguments):
     main = ModuleType("__main__")
     if "__annotations__" in vars(sys.modules["__main__"]):  # not from Python 3.14 on
         main.__annotations__ = {}
-    main.__builtins__ = builtins
+    vars(main).update(__builtins__=builtins)
     sys.modules["__main__"] = main
     if code is None:
-        runpy._run_module_as_main(module, options.module is not None)  # as Python does
+        # As Python does; typeshed does not have it.
+        runpy._run_module_as_main(  # type: ignore[attr-defined]
+            module, options.module is not None
+        )
         return
     loader = SourcelessFileLoader if script.endswith(".pyc") else SourceFileLoader
-    main.__file__, main.__cached__ = script, None
+    vars(main).update(__file__=script, __cached__=None)
     main.__loader__ = loader("__main__", script)
     exec(code, vars(main))
 
 
-def _set_path(folder):
+def _set_path(folder: str | None) -> None:
     """Put a folder, or none, in the place of the one where Python has found us."""
     if not sys.flags.safe_path:  # then there is no such place
         sys.path[:1] = [] if folder is None else [folder]
 
 
-def _code(script, parser):
+def _code(script: str, parser: argparse.ArgumentParser) -> CodeType:
     import pkgutil
 
     try:
         with open(script, "rb") as file:
-            code = pkgutil.read_code(file)
+            code: CodeType | None = pkgutil.read_code(file)
             if code is None:  # not compiled before
                 file.seek(0)
                 code = compile(file.read(), script, "exec", dont_inherit=True)
