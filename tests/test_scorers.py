@@ -1208,7 +1208,8 @@ def exact_score(
     if not d2:
         return -(w @ losses) / w.sum()
     share = w @ targets / w.sum()
-    null = -(share[share > 0] @ np.log(share[share > 0])) * w.sum()
+    share = share[share > 0]
+    null = -(share @ np.log(np.clip(share, eps, 1 - eps))) * w.sum()
     return 1 - w @ losses / null
 
 
@@ -1219,7 +1220,7 @@ class TestMakeLogLossScorer:
     OPTIONS = tuple(
         {"eps": eps, "label_smoothing": a, "from_logits": logits, "d2": d2}
         for eps, a, logits, d2 in itertools.product(
-            ("auto", 0.01, 0), (0.0, 0.1, 0.9), (False, True), (False, True)
+            ("auto", 0.2, 0), (0.0, 0.1, 0.9), (False, True), (False, True)
         )
     )
 
@@ -1248,24 +1249,51 @@ class TestMakeLogLossScorer:
             assert type(score) is float
             assert score == pytest.approx(expected, rel=1e-12), (classes, weighted)
 
-    @pytest.mark.parametrize("options", OPTIONS, ids=str)
-    def test_metric(self, options, data):
+    def test_metric(self, data):
         """The metric's own number, where the fold has all classes."""
         X, y = data
         model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
-        method = "decision_function" if options["from_logits"] else "predict_proba"
-        response = getattr(model, method)(X)
-        if method == "predict_proba" and response.shape[1] == 2:
-            response = response[:, 1]
-        keywords = {name: v for name, v in options.items() if name != "d2"}
-        loss = fastlogloss.log_loss(y, response, **keywords)
-        score = make_log_loss_scorer(**options)(model, X, y)
-        if not options["d2"]:
-            assert score == -loss
-            return
-        a, share = options["label_smoothing"], np.bincount(y) / len(y)
-        share = (1 - a) * share + a / len(share)
-        assert score == pytest.approx(1 + loss / (share @ np.log(share)), rel=1e-12)
+        for options in self.OPTIONS:
+            eps, a, is_logits, d2 = options.values()
+            method = "decision_function" if is_logits else "predict_proba"
+            response = getattr(model, method)(X)
+            if method == "predict_proba" and response.shape[1] == 2:
+                response = response[:, 1]
+            keywords = {"eps": eps, "label_smoothing": a, "from_logits": is_logits}
+            loss = fastlogloss.log_loss(y, response, **keywords)
+            score = make_log_loss_scorer(**options)(model, X, y)
+            if not d2:
+                assert score == -loss
+                continue
+            share = (1 - a) * np.bincount(y) / len(y) + a / (y.max() + 1)
+            low = EPS if eps == "auto" else eps
+            null = -(share @ np.log(np.clip(share, low, 1 - low)))
+            assert score == pytest.approx(1 - loss / null, rel=1e-12)
+
+    @pytest.mark.parametrize(
+        ("change", "match"),
+        [
+            ({"scores": np.nan}, r"NaN|nan"),
+            ({"sample_weight": [1.0, 2.0, np.nan]}, r"NaN|nan"),
+            ({"sample_weight": [1.0, 2.0]}, r"sample_weight|inconsistent"),
+            ({"sample_weight": [0.0, 0.0, 0.0]}, r"[Ss]ample.weight|normalized"),
+            ({"y": ["a", "b", "a"]}, "the classes of the estimator are"),
+            ({"y": [0, 1]}, r"rows|inconsistent"),
+            ({"y": [0, np.nan, 1]}, r"NaN|nan"),
+        ],
+        ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+    )
+    def test_errors(self, change, match):
+        """Those of the metric, whatever the options."""
+        keywords = {k: v for k, v in change.items() if k == "sample_weight"}
+        p = np.array([[0.25, 0.25, 0.5], [0.5, 0.25, 0.25], [0.25, 0.5, 0.25]])
+        p[1, 1] = change.get("scores", 0.25)
+        for options in self.OPTIONS:
+            model = (logits if options["from_logits"] else fixed)(0, 1, 2)
+            with pytest.raises((ValueError, ZeroDivisionError), match=match):
+                make_log_loss_scorer(**options)(
+                    model, p, change.get("y", [0, 1, 2]), **keywords
+                )
 
     def test_shares_explain_nothing(self, rng):
         """A model that predicts the shares of the targets has a score of zero."""
