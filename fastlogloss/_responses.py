@@ -20,6 +20,8 @@ from sklearn.base import is_classifier
 
 _LIBRARIES = ("sklearn", "lightgbm")  # whose names are known
 
+_SECOND = np.intp(1)  # of scikit-learn's type, which errors of data frames name
+
 _MARGINS = "margins, not logits"
 _ONE_VERSUS_REST = "logits of each class against the rest, not of a softmax"
 _ONE_VERSUS_ONE = "votes of classes one against one, not logits"
@@ -86,7 +88,7 @@ def plain_response(method: Callable[[Any], Any], X: Any, n_classes: int) -> Any:
     """
     response = method(X)
     if n_classes == 2 and method.__name__ == "predict_proba":
-        return response[:, 1] if response.shape[1] >= 2 else None
+        return response[:, _SECOND] if response.shape[1] >= 2 else None
     return response
 
 

@@ -292,9 +292,10 @@ def _evaluate_by_class(
             first = np.zeros_like(y_proba) if options.from_logits else 1 - y_proba
             y_proba = np.stack([first, y_proba], axis=1)
         y_proba = y_proba[:, order]
-    return metric(
-        y_true, y_proba, sample_weight=sample_weight, labels=labels, **keywords
-    )
+    given = {"sample_weight": sample_weight, "labels": labels, **keywords}
+    if metric is d2_log_loss_score and keywords:
+        log_loss(y_true, y_proba, **given)  # says what is wrong
+    return metric(y_true, y_proba, **given)
 
 
 def _with_other(response, only, from_logits):
@@ -339,26 +340,29 @@ def _d2_log_loss_score_by_class(
     )
     if isinstance(found, float):
         return found
-    return 1.0 - found.loss.over(_null_loss(found, y_true, classes, options.smoothing))
+    return 1.0 - found.loss.over(_null_loss(found, y_true, classes, options))
 
 
-def _null_loss(found, y_true, classes, smoothing):
+def _null_loss(found, y_true, classes, options):
     """Sum of the losses if each class had its share of the targets as probability."""
+    smoothing = options.smoothing
+    is_usual = options.eps is None and not smoothing
     codes, n_labels = found.codes, found.n_classes
     if codes is None:  # labels without a column have a share of the rows all the same
         encoded = _encoded(y_true, None, len(found.proba))
         labels = encoded.classes
-        if smoothing:
+        if not is_usual:
             labels = classes + [label for label in labels if label not in set(classes)]
             encoded = _encoded(y_true, labels, len(found.proba))
         codes, n_labels = encoded.codes, len(labels)
-    if not smoothing:
+    if is_usual:
         return null_loss(codes, n_labels, found.weights)
     share = _class_shares(codes, n_labels, found.weights) * (1.0 - smoothing)
     share[: len(classes)] += smoothing / len(classes)
-    eps = 2.0**-52
-    nats = -np.log(np.clip(share, eps, 1.0 - eps))
-    return found.weight.times(float(share @ nats))
+    low = DOUBLE[0] if options.eps is None else options.eps
+    with np.errstate(divide="ignore"):
+        nats = -np.log(np.clip(share, low, 1.0 - low))
+    return found.weight.times(float(share @ np.where(share == 0, 0.0, nats)))
 
 
 def _encoded(y_true, classes, limit):

@@ -1,12 +1,13 @@
 """Switch all of scikit-learn over to fastlogloss, and back.
 
-Replaced are `log_loss` and `d2_log_loss_score` in `sklearn.metrics` and the modules
-behind it, the scorers named "neg_log_loss" and "d2_log_loss_score", and `get_scorer`,
-which refuses our metrics where a scorer is wanted. These scorers raise scikit-learn's
-error for an estimator that knows one class, which our own score. Out of reach are names
-bound before (``from sklearn.metrics import log_loss`` run earlier), scorers that were
-made before, and processes that do not run `patch_sklearn` themselves; what is sent to
-joblib workers works there all the same, since it refers to fastlogloss.
+The patch replaces `log_loss` and `d2_log_loss_score` in `sklearn.metrics` and the
+modules behind it, the scorers named "neg_log_loss" and "d2_log_loss_score", and
+`get_scorer`, which refuses our metrics where a scorer is wanted. For an estimator that
+knows one class, these scorers raise scikit-learn's error; `neg_log_loss_scorer` and
+`d2_log_loss_scorer` score it. The patch does not reach names that were imported before
+(``from sklearn.metrics import log_loss``), scorers that were made before, and processes
+that do not run `patch_sklearn` themselves. What is sent to joblib workers works there,
+since it refers to fastlogloss.
 """
 
 import contextlib
