@@ -90,7 +90,9 @@ class Suite:
         (folder / "pytest.ini").write_text("[pytest]\n")
         path = str(Path(sklearn.__file__).parent / name)
         keyword = KEYWORDS.get(name, "")
-        patched = self.run("-m", "fastlogloss", "run", "-m", "pytest", "-k", keyword, path)
+        patched = self.run(
+            "-m", "fastlogloss", "run", "-m", "pytest", "-k", keyword, path
+        )
         self.output = patched.stdout + patched.stderr
         self.is_complete = patched.returncode in (0, 1)
         summary = patched.stdout.strip().splitlines()[-1]
