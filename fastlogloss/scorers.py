@@ -207,8 +207,8 @@ def make_log_loss_scorer(
     >>> from fastlogloss import make_log_loss_scorer
     >>> model = GaussianNB().fit([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"])
     >>> scorer = make_log_loss_scorer(label_smoothing=0.1)
-    >>> round(scorer(model, [[0.5], [2.0]], ["a", "b"]), 6)
-    -0.309242
+    >>> round(scorer(model, [[0.5], [2.0]], ["a", "b"]), 4)
+    -0.3092
     """
     options = checked_options(eps, from_logits, False, label_smoothing, "y_proba")
     check_flag("d2", d2)
