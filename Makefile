@@ -52,6 +52,7 @@ lint: $(VENV)/lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint fastlogloss
+	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml \
 		--concise --allowlist .ci/stubtest.txt --ignore-unused-allowlist fastlogloss
 

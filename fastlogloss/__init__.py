@@ -17,6 +17,7 @@ __all__ = [
     "log_loss",
     "log_loss_gradient",
     "log_loss_gradient_hessian",
+    "make_log_loss_scorer",
     "neg_log_loss_logits_scorer",
     "neg_log_loss_scorer",
     "patch_sklearn",

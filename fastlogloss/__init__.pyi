@@ -7,6 +7,7 @@ from fastlogloss.metrics import log_loss as log_loss
 from fastlogloss.metrics import sample_log_loss as sample_log_loss
 from fastlogloss.prepared import LogLoss as LogLoss
 from fastlogloss.scorers import d2_log_loss_scorer as d2_log_loss_scorer
+from fastlogloss.scorers import make_log_loss_scorer as make_log_loss_scorer
 from fastlogloss.scorers import (
     neg_log_loss_logits_scorer as neg_log_loss_logits_scorer,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "log_loss",
     "log_loss_gradient",
     "log_loss_gradient_hessian",
+    "make_log_loss_scorer",
     "neg_log_loss_logits_scorer",
     "neg_log_loss_scorer",
     "patch_sklearn",

@@ -5,9 +5,10 @@ of class labels gives None; scikit-learn then says what is wrong with it.
 """
 
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastlogloss._arrays import as_array
 from fastlogloss._kernels import loops
@@ -68,11 +69,11 @@ class Encoded(NamedTuple):
 class Factorized(NamedTuple):
     """Labels that a data frame library has numbered already."""
 
-    numbers: np.ndarray
-    found: list
+    numbers: NDArray[Any]
+    found: list[Any]
 
 
-def read(y):
+def read(y: Any) -> NDArray[Any] | Factorized | None:
     """The labels `y` as a vector, or None for what is not plainly one.
 
     Returns
@@ -101,7 +102,7 @@ def read(y):
     return array if array.ndim == 1 else _ravel(array)
 
 
-def plain_strings(labels):
+def plain_strings(labels: Any) -> NDArray[Any] | None:
     """An array of the strings that labels of subclasses of str are; or None.
 
     That is their value, not what their method says: the text of a member of an Enum
@@ -118,11 +119,13 @@ def plain_strings(labels):
     return np.array([str.__str__(label) for label in labels], object)
 
 
-def _is_its_own_text(kind):
+def _is_its_own_text(kind: type) -> bool:
     return kind is np.str_ or (issubclass(kind, str) and kind.__str__ is str.__str__)
 
 
-def encode(y, classes=None, limit=None):
+def encode(
+    y: NDArray[Any] | Factorized, classes: list[Any] | None = None, *, limit: int
+) -> Encoded | None:
     """Codes of labels that `read` has read.
 
     Parameters
@@ -155,23 +158,28 @@ def encode(y, classes=None, limit=None):
     return None if found is None else _store(numbers, found, classes)
 
 
-def _number_texts(y, limit, numbers):
+def _number_texts(
+    y: NDArray[Any], limit: int, numbers: NDArray[Any]
+) -> list[Any] | None:
     """Number labels of fixed width; what they are, None where they are too many."""
     table = RecordTable(y.itemsize, limit)
     for start in range(0, len(y), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         if not table.encode(_records(y[chunk]), numbers[chunk]):
             return None
-    return np.frombuffer(table.tobytes(), _record_dtype(y.dtype)).tolist()
+    found: list[Any] = np.frombuffer(table.tobytes(), _record_dtype(y.dtype)).tolist()
+    return found
 
 
-def _number_strings(y, limit, numbers):
+def _number_strings(
+    y: NDArray[Any], limit: int, numbers: NDArray[Any]
+) -> list[Any] | None:
     """Likewise of objects; None also where one of them is no string."""
     y = np.ascontiguousarray(y, object)
     return encode_strings(y, limit, numbers, np.str_)
 
 
-def sorted_labels(labels):
+def sorted_labels(labels: Any) -> list[Any] | None:
     """`labels` as a list if they are at least two, sorted and all different.
 
     Anything else makes scikit-learn warn, sort or raise: None.
@@ -187,7 +195,7 @@ def sorted_labels(labels):
     return values
 
 
-def class_list(classes):
+def class_list(classes: Any) -> list[Any]:
     """`classes` as a list of at least two different labels, in the order given."""
     array = read(classes)
     values = array.found if isinstance(array, Factorized) else _class_list(array)
@@ -200,11 +208,11 @@ def class_list(classes):
     return values
 
 
-def _ravel(y):
+def _ravel(y: NDArray[Any]) -> NDArray[Any] | None:
     return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else None
 
 
-def _is_pandas_extension(y):
+def _is_pandas_extension(y: Any) -> bool:
     dtype = getattr(y, "dtype", None)
     return (
         hasattr(y, "factorize")
@@ -213,19 +221,19 @@ def _is_pandas_extension(y):
     )
 
 
-def _class_list(labels):
+def _class_list(labels: NDArray[Any] | None) -> list[Any] | None:
     """A vector of different labels as a list, if they are what can be a class."""
     if labels is None or labels.ndim != 1 or labels.dtype.kind not in "biufUOT":
         return None
     if labels.dtype.kind == "f" and not _are_integral(labels):
         return None
-    values = labels.tolist()
+    values: list[Any] = labels.tolist()
     if labels.dtype.kind == "O" and not _is_one_type(values):
         return None
     return values
 
 
-def _is_one_type(values):
+def _is_one_type(values: list[Any]) -> bool:
     # All strings, or (nullable columns) all integers or all booleans.
     return len(set(map(type, values))) == 1 and type(values[0]) in (str, int, bool)
 
@@ -283,19 +291,21 @@ def _are_integral(values):
     return bool(np.isfinite(values).all() and (values == np.floor(values)).all())
 
 
-def _record_dtype(dtype):
+def _record_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype.kind == "U":
         return dtype.newbyteorder("=")
     return np.dtype({"f": "f8", "u": "u8"}.get(dtype.kind, "i8"))
 
 
-def _records(y):
+def _records(y: NDArray[Any]) -> NDArray[Any]:
     records = np.require(y, _record_dtype(y.dtype), "C")
     # -0.0 and 0.0 are one label, but not one bit pattern.
     return records + 0.0 if records.dtype.kind == "f" else records
 
 
-def _store(numbers, found, classes):
+def _store(
+    numbers: NDArray[Any], found: list[Any], classes: list[Any] | None
+) -> Encoded:
     classes, code_of_number, unseen = _match(found, classes)
     if len(classes) > _BYTE and numbers.itemsize == 1:
         numbers = numbers.astype(np.int64)
@@ -303,7 +313,9 @@ def _store(numbers, found, classes):
     return Encoded(Codes(numbers), classes, unseen)
 
 
-def _match(found, classes):
+def _match(
+    found: list[Any], classes: list[Any] | None
+) -> tuple[list[Any], NDArray[np.int64], bool]:
     """Code of each label of `found`; one too many for those that are no class."""
     if classes is None:
         classes = sorted(found)

@@ -89,13 +89,14 @@ def evaluate(
     rows=False,
     classes=None,
     from_logits=False,
+    smoothing=0.0,
 ):
     """Validate all rows and sum their losses, or with `rows` list them.
 
     `labels` and the arguments before it are those of the public functions; `eps` None
     means that of the dtype. With `from_logits`, `y_proba` holds logits. `classes` is
     the label of each column, in any order; a label that is none of them has
-    probability zero.
+    probability zero. `smoothing` is spread over the columns, whatever the label.
 
     Returns
     -------
@@ -130,8 +131,8 @@ def evaluate(
     if y is None or len(y[0] if type(y) is Factorized else y) != len(p):
         return None
     options = _USUAL
-    if eps is not None or from_logits or dtype is not FLOAT64:
-        options = Options(eps, from_logits, precision=dtype)
+    if eps is not None or from_logits or smoothing or dtype is not FLOAT64:
+        options = Options(eps, from_logits, smoothing=smoothing, precision=dtype)
     out = np.empty(len(p)) if rows else None
     if classes is None or classes == list(range(n_classes)):
         # Most labels are 0 to n_classes - 1: let the kernel find out.
@@ -170,6 +171,7 @@ def _evaluate_unseen(codes, p, weights, options):
     unseen = code >= (2 if p.ndim == 1 else p.shape[1])
     w = np.ones(len(p)) if weights is None else weights.astype(np.float64)
     lost = sum_of_products(w[unseen])
+    w_unseen = np.where(unseen, w, 0.0)
     w[unseen] = 0.0
     code[unseen] = 0
     state = add(Codes(code), p, w, options)
@@ -180,8 +182,14 @@ def _evaluate_unseen(codes, p, weights, options):
     if not options.from_logits:
         low = limits(options.precision, 2)[0] if options.eps is None else options.eps
     found.weight += lost
+    kept = 1.0 - options.smoothing
     if lost.value:
-        found.loss += lost.times(-math.log(low) if low else math.inf)
+        found.loss += lost.times(-math.log(low) * kept if low else math.inf)
+    if options.smoothing:  # its share is spread over the columns, as in all other rows
+        even = np.broadcast_to(1 / found.n_classes, p.shape)
+        spread = options._replace(soft=True, smoothing=0.0)
+        sums = add(DirectCodes(even, np.float64, 1e-6), p, w_unseen, spread)
+        found.loss += sums.loss.times(options.smoothing)
     return _finite(found)
 
 

@@ -6,11 +6,16 @@ rounded operation, so that a twin and a kernel take the logarithm of the same nu
 """
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
 
 
-def true_class_probabilities(y, p, low):
+def true_class_probabilities(y: Array, p: Array, low: float) -> Floats:
     """Clipped probability of each row's own class.
 
     Parameters
@@ -34,7 +39,7 @@ def true_class_probabilities(y, p, low):
     return np.clip(q, low, 1.0 - low)
 
 
-def sample_losses(y, p, low):
+def sample_losses(y: Array, p: Array, low: float) -> Floats:
     """Loss of each row.
 
     Parameters
@@ -51,7 +56,7 @@ def sample_losses(y, p, low):
         return 0.0 - np.log(true_class_probabilities(y, p, low))
 
 
-def loss_sums(y, p, w, low):
+def loss_sums(y: Array, p: Array, w: Array | None, low: float) -> tuple[float, float]:
     """Sums over all rows of the loss and of the weight.
 
     Parameters
@@ -74,7 +79,7 @@ def loss_sums(y, p, w, low):
     return math.fsum(losses[counted] * w[counted]), math.fsum(w)
 
 
-def worst_row(p):
+def worst_row(p: Array) -> tuple[int, float]:
     """The first row whose sum is furthest from 1, and that sum.
 
     Parameters
@@ -92,7 +97,7 @@ def worst_row(p):
     return row, float(totals[row])
 
 
-def null_loss(y, w, low):
+def null_loss(y: Array, w: Array | None, low: float) -> float:
     """Sum of the losses if every row had the shares of the classes as probabilities.
 
     Parameters
@@ -109,7 +114,7 @@ def null_loss(y, w, low):
     return loss_sums(y, np.tile(share, (len(y), 1)), w, low)[0]
 
 
-def targets(y, n_columns):
+def targets(y: Array, n_columns: int) -> Floats:
     """Targets that stand for labels.
 
     Parameters
@@ -123,10 +128,13 @@ def targets(y, n_columns):
     -------
     t : ndarray of float64, shape (n,) or (n, n_columns)
     """
-    return y.astype(np.float64) if n_columns == 1 else np.eye(n_columns)[y.astype(int)]
+    if n_columns == 1:
+        return y.astype(np.float64)
+    rows: Floats = np.eye(n_columns)[y.astype(np.intp)]
+    return rows
 
 
-def smooth(t, smoothing):
+def smooth(t: Floats, smoothing: float) -> Floats:
     """Targets, each with a share spread evenly over all classes.
 
     Parameters
@@ -141,14 +149,15 @@ def smooth(t, smoothing):
         The small share of one class is not what the other's leaves of 1, rounded.
     """
     t = _both(t)
-    return t * (1.0 - smoothing) + smoothing / t.shape[1]
+    share: float = smoothing / t.shape[1]
+    return t * (1.0 - smoothing) + share
 
 
-def _both(t):
+def _both(t: Floats) -> Floats:
     return np.stack([1.0 - t, t], axis=1) if t.ndim == 1 else t
 
 
-def logit_rows(t, z):
+def logit_rows(t: Floats, z: Array) -> tuple[Floats, Floats, Floats]:
     """Loss of each row of logits, and its derivatives.
 
     Parameters
@@ -192,21 +201,21 @@ def logit_rows(t, z):
     return loss, np.where(t == 1, -complement, p - t), p * complement
 
 
-def _below(z):
+def _below(z: Floats) -> Floats:
     """How far each logit is below the largest of its row."""
     top = z.max(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
         return np.where(z == top, 0.0, top - z)
 
 
-def _softmax(z):
+def _softmax(z: Floats) -> tuple[Floats, Floats]:
     """Probabilities, and that of the first class."""
     e = np.exp(-_below(z))
     p = e / e.sum(axis=1, keepdims=True)
     return p, p[:, 0]
 
 
-def probability_rows(t, p, low):
+def probability_rows(t: Floats, p: Array, low: float) -> tuple[Floats, Floats, Floats]:
     """Loss of each row of probabilities, and its derivatives.
 
     Parameters

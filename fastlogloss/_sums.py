@@ -5,9 +5,13 @@ A mean is a float wherever the losses are; the sums that it is made of need not 
 
 import itertools
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
 
 
 class Sum(NamedTuple):
@@ -16,13 +20,14 @@ class Sum(NamedTuple):
     value: float
     exponent: int = 0
 
-    def __float__(self):
+    def __float__(self) -> float:
         try:
             return math.ldexp(self.value, self.exponent)
         except OverflowError:
             return math.copysign(math.inf, self.value)
 
-    def __add__(self, other):
+    # A sum of numbers, not a longer tuple.
+    def __add__(self, other: "Sum") -> "Sum":  # type: ignore[override]
         if self.exponent == other.exponent == 0:
             plain = self.value + other.value
             if math.isfinite(plain):
@@ -30,12 +35,12 @@ class Sum(NamedTuple):
         (a, e), (b, f) = math.frexp(self.value), math.frexp(other.value)
         return _add(np.array([a, b]), np.array([e + self.exponent, f + other.exponent]))
 
-    def times(self, x):
+    def times(self, x: float) -> "Sum":
         """The product with a float, a Sum."""
         (a, e), (b, f) = math.frexp(self.value), math.frexp(x)
         return _plain(a * b, e + f + self.exponent)
 
-    def over(self, other):
+    def over(self, other: "Sum") -> float:
         """The quotient, a float; as NumPy has it where the other is zero."""
         if other.value == 0:
             return math.nan if self.value == 0 else math.copysign(math.inf, self.value)
@@ -46,7 +51,7 @@ class Sum(NamedTuple):
         return float(Sum(a / b, exponent))
 
 
-def sum_of_products(x, w=None, shift=0):
+def sum_of_products(x: Floats, w: Floats | None = None, shift: int = 0) -> Sum:
     """Sum of ``x * 2**shift * w``, where a weight of zero silences even infinity.
 
     Rounded once for each product and once at the end, whatever the magnitudes.
@@ -65,7 +70,7 @@ def sum_of_products(x, w=None, shift=0):
     return _add(x, exponent)
 
 
-def sum_of_chunks(chunks, n):
+def sum_of_chunks(chunks: Callable[[], Iterator[Floats]], n: int) -> Sum:
     """Sum of the `n` floats of arrays, rounded once at the end.
 
     Parameters
@@ -85,7 +90,7 @@ def sum_of_chunks(chunks, n):
     return _plain(_fsum(itertools.chain.from_iterable(scaled)), shift)
 
 
-def _add(x, exponent):
+def _add(x: Floats, exponent: NDArray[np.integer[Any]]) -> Sum:
     # x is in (-1, 1), or not finite.
     shift = _shift(int(exponent.max(where=x != 0, initial=-5000)), len(x))
     with np.errstate(under="ignore"):
@@ -93,7 +98,7 @@ def _add(x, exponent):
     return _plain(_fsum(scaled), shift)
 
 
-def _shift(top, n):
+def _shift(top: int, n: int) -> int:
     """Exponent to be taken out of n numbers below ``2**top``, to have a finite sum.
 
     No more than that: small ones may be all that is left of large ones that cancel.
@@ -101,7 +106,7 @@ def _shift(top, n):
     return top if top < -900 else max(0, top + n.bit_length() - 1022)
 
 
-def _fsum(values):
+def _fsum(values: Iterable[float]) -> float:
     try:
         return math.fsum(values)
     except (ValueError, OverflowError):
@@ -109,7 +114,7 @@ def _fsum(values):
         return math.nan
 
 
-def _plain(value, exponent):
+def _plain(value: float, exponent: int) -> Sum:
     found = Sum(value, exponent)
     plain = float(found)
     is_normal = math.isfinite(plain) and abs(plain) >= 2.0**-1022

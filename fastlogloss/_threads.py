@@ -8,6 +8,7 @@ import functools
 import math
 import os
 import pathlib
+from collections.abc import Iterator
 
 from fastlogloss._kernels import _pool
 
@@ -17,14 +18,14 @@ from fastlogloss._kernels import _pool
 _SHARE = 40_000
 
 
-def threads_for(nanoseconds):
+def threads_for(nanoseconds: float) -> int:
     """Threads for a call that takes one thread about so long."""
     if nanoseconds < 2 * _SHARE:
         return 1
     return min(n_threads(), int(nanoseconds // _SHARE))
 
 
-def n_threads():
+def n_threads() -> int:
     """Threads for a long call.
 
     No more than ``FASTLOGLOSS_NUM_THREADS``, than OpenMP would use for the calling
@@ -42,7 +43,7 @@ def n_threads():
     return threads if openmp else min(threads, _granted_processors())
 
 
-def _own_number():
+def _own_number() -> int | None:
     """That of our own variable, or None where it is not set."""
     text = os.environ.get("FASTLOGLOSS_NUM_THREADS")
     number = _whole_number(text) if text else None
@@ -53,7 +54,7 @@ def _own_number():
     return number
 
 
-def _granted_processors():
+def _granted_processors() -> int:
     """Processors that affinity, joblib's setting and control groups grant the caller.
 
     `joblib.cpu_count` knows them too, but its import takes 50 ms and 8 MB of the first
@@ -65,10 +66,10 @@ def _granted_processors():
         granted = os.cpu_count() or 1
     # joblib's own variable: where it holds no number, joblib says so.
     of_joblib = _whole_number(os.environ.get("LOKY_MAX_CPU_COUNT", ""))
-    return max(1, min(granted, of_joblib or granted, _quota()))
+    return max(1, int(min(granted, of_joblib or granted, _quota())))
 
 
-def _whole_number(text):
+def _whole_number(text: str) -> int | None:
     """A number from 1 on, or None."""
     try:
         number = int(text)
@@ -78,7 +79,7 @@ def _whole_number(text):
 
 
 @functools.cache
-def _quota():
+def _quota() -> float:
     """Processors' worth of time that control groups grant, rounded up; or infinity.
 
     They are asked once: a later change of a quota is not seen.
@@ -95,7 +96,9 @@ def _quota():
     return granted
 
 
-def _quota_files(groups="/proc/self/cgroup", root="/sys/fs/cgroup"):
+def _quota_files(
+    groups: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup"
+) -> Iterator[tuple[pathlib.Path, ...]]:
     """Files that hold quota and period, of the groups of this process and those above.
 
     A container may see the names of its groups in the host, but not their folders; its

@@ -1,18 +1,21 @@
 """Switch all of scikit-learn over to fastlogloss, and back.
 
-Replaced are `log_loss` and `d2_log_loss_score` in `sklearn.metrics` and the modules
-behind it, the scorers named "neg_log_loss" and "d2_log_loss_score", and `get_scorer`,
-which refuses our metrics where a scorer is wanted. These scorers raise scikit-learn's
-error for an estimator that knows one class, which our own score. Out of reach are names
-bound before (``from sklearn.metrics import log_loss`` run earlier), scorers that were
-made before, and processes that do not run `patch_sklearn` themselves; what is sent to
-joblib workers works there all the same, since it refers to fastlogloss.
+The patch replaces `log_loss` and `d2_log_loss_score` in `sklearn.metrics` and the
+modules behind it, the scorers named "neg_log_loss" and "d2_log_loss_score", and
+`get_scorer`, which refuses our metrics where a scorer is wanted. For an estimator that
+knows one class, these scorers raise scikit-learn's error; `neg_log_loss_scorer` and
+`d2_log_loss_scorer` score it. The patch does not reach names that were imported before
+(``from sklearn.metrics import log_loss``), scorers that were made before, and processes
+that do not run `patch_sklearn` themselves. What is sent to joblib workers works there,
+since it refers to fastlogloss.
 """
 
 import contextlib
 import functools
 import importlib
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 from fastlogloss._sklearn import METRICS, original
 
@@ -29,10 +32,11 @@ _MODULES = (
 _lock = threading.RLock()
 _switched_on = False  # by patch_sklearn
 _depth = 0  # of patched_sklearn blocks, in all threads
-_undo = None  # (mapping, key, original) of all that is replaced, while it is
+# (mapping, key, original) of all that is replaced, while it is.
+_undo: list[tuple[dict[str, Any], str, Any]] | None = None
 
 
-def patch_sklearn():
+def patch_sklearn() -> None:
     """Make scikit-learn use fastlogloss, in this process, until `unpatch_sklearn`.
 
     Calling it again changes nothing.
@@ -54,7 +58,7 @@ def patch_sklearn():
         _update()
 
 
-def unpatch_sklearn():
+def unpatch_sklearn() -> None:
     """Undo `patch_sklearn`: every object is put back that was there before.
 
     Inside a ``with patched_sklearn():`` block it takes effect at the block's end.
@@ -74,7 +78,7 @@ def unpatch_sklearn():
 
 
 @contextlib.contextmanager
-def patched_sklearn():
+def patched_sklearn() -> Iterator[None]:
     """Context manager: scikit-learn uses fastlogloss until its end.
 
     Blocks may be nested and may overlap in several threads (the patch is of the
@@ -102,7 +106,7 @@ def patched_sklearn():
             _update()
 
 
-def sklearn_is_patched():
+def sklearn_is_patched() -> bool:
     """Whether scikit-learn uses fastlogloss now.
 
     Returns
@@ -119,7 +123,7 @@ def sklearn_is_patched():
         return _undo is not None
 
 
-def _update():
+def _update() -> None:
     global _undo
     wanted = _switched_on or _depth > 0
     if wanted and _undo is None:
@@ -133,7 +137,7 @@ def _update():
         _undo = None
 
 
-def _replacements():
+def _replacements() -> Iterator[tuple[dict[str, Any], str, Any]]:
     """(mapping, key, our object) for every place that holds one of the functions."""
     from fastlogloss import metrics, scorers
 
@@ -146,16 +150,16 @@ def _replacements():
             names = vars(importlib.import_module(module))
             if name in names:
                 yield names, name, function
-    module = importlib.import_module("sklearn.metrics._scorer")
+    registry = importlib.import_module("sklearn.metrics._scorer")
     for name, attribute in _SCORERS.items():
-        for names, key in ((module._SCORERS, name), (vars(module), attribute)):
+        for names, key in ((registry._SCORERS, name), (vars(registry), attribute)):
             if key in names:  # older releases have no scorer of the D^2 score
                 scorer = getattr(scorers, attribute)  # a new one for each place
                 scorer._takes_one_class = False
                 yield names, key, scorer
 
 
-def _get_scorer(scoring):
+def _get_scorer(scoring: Any) -> Any:
     # check_scoring knows metrics by the name of their module, and takes ours for
     # scorers. It calls this last. Asked about its own metric, it says what is wrong.
     from fastlogloss import metrics

@@ -20,6 +20,7 @@ import pickle
 import re
 import sys
 import types
+import typing
 import warnings
 
 import catboost
@@ -128,6 +129,9 @@ def proba(scores):
     return e / e.sum(axis=1, keepdims=True)
 
 
+PARTS = ("catboost", "lightgbm", "shared", "start", "xgboost")
+
+
 class TestModule:
     def test_libraries_are_not_imported(self, run_python):
         code = (
@@ -140,13 +144,12 @@ class TestModule:
 
     def test_all(self):
         assert boosting.__all__ == sorted(boosting.__all__)
-        public = {
-            name
-            for name, value in vars(boosting).items()
-            if getattr(value, "__module__", None) == boosting.__name__
-            and not name.startswith("_")
-        }
-        assert public == set(boosting.__all__)
+        assert {name for name in dir(boosting) if name[0] != "_"} == set(
+            boosting.__all__
+        ) | set(PARTS)
+        for name in boosting.__all__:
+            value = getattr(boosting, name)
+            assert getattr(sys.modules[value.__module__], name) is value
 
     @pytest.mark.parametrize("name", boosting.__all__)
     def test_documented(self, name):
@@ -155,9 +158,30 @@ class TestModule:
         assert name in boosting.__doc__
 
     def test_examples_run(self):
-        results = doctest.testmod(boosting)
-        assert results.failed == 0
-        assert results.attempted >= 60
+        parts = [getattr(boosting, part) for part in PARTS]
+        results = [doctest.testmod(part) for part in parts]
+        assert sum(result.failed for result in results) == 0
+        assert sum(result.attempted for result in results) >= 60
+
+    def test_names_of_libraries(self):
+        """Parts of the package are named as the libraries, and do not hide them."""
+        for library in (xgboost, lightgbm, catboost):
+            assert library.__version__
+            part = getattr(boosting, library.__name__)
+            assert part.__name__ == f"{boosting.__name__}.{library.__name__}"
+
+    @pytest.mark.parametrize("name", boosting.__all__)
+    def test_annotations_can_be_read(self, name):
+        """By tools that do so while a program runs."""
+        value = getattr(boosting, name)
+        functions = [value]
+        if inspect.isclass(value):
+            members = vars(value).values()
+            functions = [member for member in members if inspect.isfunction(member)]
+        for function in functions:
+            hints = typing.get_type_hints(function)
+            parameters = inspect.signature(function).parameters
+            assert {"self", *hints} >= {"return", *parameters}
 
     @pytest.mark.parametrize("name", boosting.__all__)
     def test_pickle_and_copy(self, name):
@@ -1114,6 +1138,7 @@ class TestProbabilitiesForRawScores:
         (found,) = record  # of three rounds
         assert re.match(self.MESSAGE, str(found.message))
         assert library in found.filename
+        assert "fastlogloss" not in found.filename
 
     @pytest.mark.parametrize(
         "metric", [xgboost_sklearn_metric, lightgbm_sklearn_metric]

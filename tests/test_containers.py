@@ -164,7 +164,7 @@ def contained(name, values):
     except (
         TypeError,
         ValueError,
-        NotImplementedError,
+        NotImplementedError,  # of pyarrow: no longdouble, no types of ml_dtypes
         AttributeError,
         pa.ArrowInvalid,
     ):
@@ -432,7 +432,9 @@ def test_what_is_no_array_like():
 # --- Labels that are strings of subclasses -------------------------------------------
 
 
-class Risk(str, enum.Enum):  # noqa: UP042, its text is the name
+# As people write it. It is no StrEnum, as ruff would have it: str(Risk.LOW) is
+# "Risk.LOW", not "b-low".
+class Risk(str, enum.Enum):  # noqa: UP042
     LOW = "b-low"
     HIGH = "a-high"
 

@@ -2,9 +2,12 @@
 
 import contextlib
 import copy
+import functools
+import itertools
 import math
 import pickle
 import pydoc
+import sys
 import warnings
 
 import matplotlib.pyplot
@@ -72,6 +75,7 @@ from sklearn.utils import all_estimators
 import fastlogloss
 from fastlogloss import (
     d2_log_loss_scorer,
+    make_log_loss_scorer,
     neg_log_loss_logits_scorer,
     neg_log_loss_scorer,
     scorers,
@@ -85,6 +89,8 @@ CAP = -math.log(EPS)
 SCORERS = {"neg_log_loss": neg_log_loss_scorer, "d2_log_loss_score": d2_log_loss_scorer}
 # scikit-learn has had the second name since 1.7 or so.
 NAMES = [name for name in SCORERS if name in get_scorer_names()]
+# What is made anew at each access.
+ACCESSED = [name for name in scorers.__all__ if not name.startswith("make_")]
 DATA = {
     "breast cancer": load_breast_cancer,
     "digits": load_digits,
@@ -592,7 +598,7 @@ class TestWeights:
         assert close(ours, theirs)
         assert not np.allclose(ours, plain)
 
-    @pytest.mark.parametrize("name", scorers.__all__)
+    @pytest.mark.parametrize("name", ACCESSED)
     @pytest.mark.parametrize("module", [fastlogloss, scorers])
     def test_requests_stay_with_the_object(self, module, name):
         def request(scorer):
@@ -765,7 +771,7 @@ class TestObject:
         assert "d2_log_loss_score" in repr(d2_log_loss_scorer)
         assert "predict_proba" in repr(d2_log_loss_scorer)
 
-    @pytest.mark.parametrize("name", scorers.__all__)
+    @pytest.mark.parametrize("name", ACCESSED)
     def test_every_access_is_a_new_one(self, name):
         from_package = getattr(fastlogloss, name)
         assert from_package is not getattr(fastlogloss, name)
@@ -821,7 +827,7 @@ class TestObject:
         assert labels[0] == labels[1]
         assert labels[0][0] == ("Log loss" if negate else "Negative log loss")
 
-    @pytest.mark.parametrize("name", scorers.__all__)
+    @pytest.mark.parametrize("name", ACCESSED)
     def test_help(self, name):
         text = pydoc.plain(pydoc.render_doc(getattr(fastlogloss, name)))
         for word in (
@@ -1162,3 +1168,521 @@ class TestOnlyLogits:
         ):
             with pytest.raises(AttributeError):  # NotFittedError is one
                 neg_log_loss_logits_scorer(model, *small)
+
+
+def exact_score(
+    y,
+    response,
+    classes,
+    w=None,
+    *,
+    eps="auto",
+    label_smoothing=0.0,
+    from_logits=False,
+    d2=False,
+):
+    """What a scorer should return, from the definition, one row at a time."""
+    eps = EPS if eps == "auto" else eps
+    n, n_classes = len(y), len(classes)
+    w = np.ones(n) if w is None else np.asarray(w, float)
+    if n_classes == 1:
+        q = np.ones((n, 1))
+    elif response.ndim == 1:
+        z = response
+        q = np.stack([1 / (1 + np.exp(z)), 1 / (1 + np.exp(-z))], axis=1)
+    elif from_logits:
+        q = np.exp(response) / np.exp(response).sum(axis=1, keepdims=True)
+    else:
+        q = response
+    labels = [*classes, *sorted(set(y) - set(classes))]
+    # Of an unseen class the probability is zero, and no target is spread over it.
+    q = np.hstack([q, np.zeros((n, len(labels) - n_classes))])
+    targets = np.zeros((n, len(labels)))
+    targets[np.arange(n), [labels.index(label) for label in y]] = 1 - label_smoothing
+    targets[:, :n_classes] += label_smoothing / n_classes
+    low = 0.0 if from_logits else eps
+    with np.errstate(divide="ignore", invalid="ignore"):
+        nats = -np.log(np.clip(q, low, 1 - low))
+        losses = np.where(targets > 0, targets * nats, 0).sum(axis=1)
+    losses = np.where(w > 0, losses, 0)
+    if not d2:
+        return -(w @ losses) / w.sum()
+    share = w @ targets / w.sum()
+    share = share[share > 0]
+    null = -(share @ np.log(np.clip(share, eps, 1 - eps))) * w.sum()
+    return 1 - w @ losses / null
+
+
+class TestMakeLogLossScorer:
+    """Its scorers do what the definition says, for all options at once."""
+
+    CLASSES = ([0, 1], [1, 0], [3, 7], ["a", "b", "c"], [2, 0, 1], [0, 1, 2, 3], [5])
+    OPTIONS = tuple(
+        {"eps": eps, "label_smoothing": a, "from_logits": logits, "d2": d2}
+        for eps, a, logits, d2 in itertools.product(
+            ("auto", 0.2, 0), (0.0, 0.1, 0.9), (False, True), (False, True)
+        )
+    )
+
+    @pytest.mark.parametrize("options", OPTIONS, ids=str)
+    @pytest.mark.parametrize("unseen", [False, True], ids=["", "unseen"])
+    def test_definition(self, options, unseen, rng):
+        scorer = make_log_loss_scorer(**options)
+        for classes, weighted in itertools.product(self.CLASSES, (False, True)):
+            n, n_classes = 40, len(classes)
+            labels = [*classes]
+            if unseen:
+                labels += ["", "zz"] if isinstance(classes[0], str) else [-4, 9]
+            y = [labels[i] for i in rng.integers(len(labels), size=n)]
+            w = rng.random(n) * (rng.random(n) < 0.8) if weighted else None
+            if options["from_logits"]:
+                model = logits(*classes)
+                response = rng.normal(size=(n, n_classes) if n_classes > 2 else n)
+            else:
+                model = fixed(*classes)
+                response = rng.dirichlet(np.ones(n_classes), size=n)
+            if options["d2"] and len(set(y)) == n_classes == 1:
+                continue  # nothing to explain
+            expected = exact_score(y, response, classes, w, **options)
+            keywords = {} if w is None else {"sample_weight": w}
+            score = scorer(model, response, y, **keywords)
+            assert type(score) is float
+            assert score == pytest.approx(expected, rel=1e-12), (classes, weighted)
+
+    def test_metric(self, data):
+        """The metric's own number, where the fold has all classes."""
+        X, y = data
+        model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
+        for options in self.OPTIONS:
+            eps, a, is_logits, d2 = options.values()
+            method = "decision_function" if is_logits else "predict_proba"
+            response = getattr(model, method)(X)
+            if method == "predict_proba" and response.shape[1] == 2:
+                response = response[:, 1]
+            keywords = {"eps": eps, "label_smoothing": a, "from_logits": is_logits}
+            loss = fastlogloss.log_loss(y, response, **keywords)
+            score = make_log_loss_scorer(**options)(model, X, y)
+            if not d2:
+                assert score == -loss
+                continue
+            share = (1 - a) * np.bincount(y) / len(y) + a / (y.max() + 1)
+            low = EPS if eps == "auto" else eps
+            null = -(share @ np.log(np.clip(share, low, 1 - low)))
+            assert score == pytest.approx(1 - loss / null, rel=1e-12)
+
+    @pytest.mark.parametrize(
+        ("change", "match"),
+        [
+            ({"scores": np.nan}, r"NaN|nan"),
+            ({"sample_weight": [1.0, 2.0, np.nan]}, r"NaN|nan"),
+            ({"sample_weight": [1.0, 2.0]}, r"sample_weight|inconsistent"),
+            ({"sample_weight": [0.0, 0.0, 0.0]}, r"[Ss]ample.weight|normalized"),
+            ({"y": ["a", "b", "a"]}, "the classes of the estimator are"),
+            ({"y": [0, 1]}, r"rows|inconsistent"),
+            ({"y": [0, np.nan, 1]}, r"NaN|nan"),
+        ],
+        ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+    )
+    def test_errors(self, change, match):
+        """Those of the metric, whatever the options."""
+        keywords = {k: v for k, v in change.items() if k == "sample_weight"}
+        p = np.array([[0.25, 0.25, 0.5], [0.5, 0.25, 0.25], [0.25, 0.5, 0.25]])
+        p[1, 1] = change.get("scores", 0.25)
+        for options in self.OPTIONS:
+            model = (logits if options["from_logits"] else fixed)(0, 1, 2)
+            with pytest.raises((ValueError, ZeroDivisionError), match=match):
+                make_log_loss_scorer(**options)(
+                    model, p, change.get("y", [0, 1, 2]), **keywords
+                )
+
+    def test_shares_explain_nothing(self, rng):
+        """A model that predicts the shares of the targets has a score of zero."""
+        y = rng.integers(3, size=50)
+        for a in (0.0, 0.1):
+            share = (1 - a) * np.bincount(y) / len(y) + a / 3
+            scorer = make_log_loss_scorer(d2=True, label_smoothing=a)
+            p = np.tile(share, (50, 1))
+            assert scorer(fixed(0, 1, 2), p, y) == pytest.approx(0, abs=1e-14)
+
+    def test_huge_weights(self):
+        p, y = np.array([[0.75, 0.25], [0.5, 0.5], [0.25, 0.75]]), [0, 1, 7]
+        for options in ({}, {"label_smoothing": 0.1}, {"d2": True, "eps": 0.1}):
+            scorer, model = make_log_loss_scorer(**options), fixed(0, 1)
+            expected = scorer(model, p, y, sample_weight=[1.0, 1.0, 2.0])
+            for scale in (2.0**1021, 2.0**-1060):
+                w = np.array([1.0, 1.0, 2.0]) * scale
+                score = scorer(model, p, y, sample_weight=w)
+                assert score == pytest.approx(expected, rel=1e-13), options
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"eps": -0.1},
+            {"eps": 0.5},
+            {"eps": "none"},
+            {"eps": None},
+            {"eps": True},
+            {"label_smoothing": 1},
+            {"label_smoothing": -1e-9},
+            {"label_smoothing": np.nan},
+            {"label_smoothing": "0.1"},
+            {"label_smoothing": True},
+            {"from_logits": 1},
+            {"from_logits": None},
+        ],
+        ids=str,
+    )
+    def test_wrong_arguments(self, wrong):
+        """Refused when the scorer is made, in the words of the metric."""
+        metric = outcome(fastlogloss.log_loss, [0, 1], [0.5, 0.5], **wrong)
+        assert metric.error is not None
+        assert outcome(make_log_loss_scorer, **wrong).error == metric.error
+
+    def test_wrong_use(self):
+        with pytest.raises(TypeError, match="d2 must be"):
+            make_log_loss_scorer(d2="yes")
+        with pytest.raises(TypeError, match="positional"):
+            make_log_loss_scorer(0.1)
+
+    def test_numpy_arguments(self):
+        scorer = make_log_loss_scorer(
+            eps=np.float32(0.25), label_smoothing=np.float64(0.5), d2=np.True_
+        )
+        assert repr(scorer) == (
+            "make_scorer(d2_log_loss_score, response_method='predict_proba', eps=0.25, "
+            "label_smoothing=0.5)"
+        )
+
+    def test_repr(self):
+        scorer = make_log_loss_scorer(from_logits=True, eps=0.125)
+        assert repr(scorer) == (
+            "make_scorer(log_loss, greater_is_better=False, "
+            "response_method='decision_function', eps=0.125, from_logits=True)"
+        )
+        assert repr(make_log_loss_scorer()) == repr(neg_log_loss_scorer)
+        logits = make_log_loss_scorer(from_logits=True)
+        assert repr(logits) == repr(neg_log_loss_logits_scorer)
+        assert repr(make_log_loss_scorer(d2=True)) == repr(d2_log_loss_scorer)
+
+    def test_name(self):
+        names = [
+            make_log_loss_scorer(eps=0.1, d2=d2, from_logits=logits).__name__
+            for d2 in (False, True)
+            for logits in (False, True)
+        ]
+        assert names == [
+            "neg_log_loss",
+            "neg_log_loss_logits",
+            "d2_log_loss_score",
+            "d2_log_loss_score_logits",
+        ]
+
+    @pytest.mark.parametrize("options", OPTIONS[::5], ids=str)
+    def test_copies(self, options, small):
+        X, y = small
+        scorer = make_log_loss_scorer(**options)
+        model = LogisticRegression().fit(X, y)
+        expected = scorer(model, X, y)
+        search = GridSearchCV(LogisticRegression(), {}, scoring=scorer)
+        for other in (
+            pickle.loads(pickle.dumps(scorer)),
+            copy.copy(scorer),
+            copy.deepcopy(scorer),
+            get_scorer(scorer),
+            clone(search).scoring,
+        ):
+            assert type(other) is type(scorer)
+            assert repr(other) == repr(scorer)
+            assert other(model, X, y) == expected
+
+    def test_requests(self, small):
+        X, y = small
+        w = np.linspace(0.1, 2, len(y))
+        with sklearn.config_context(enable_metadata_routing=True):
+            scorer = make_log_loss_scorer(label_smoothing=0.1)
+            asking = copy.deepcopy(scorer).set_score_request(sample_weight=True)
+            scorer.set_score_request(sample_weight=False)
+            model = GaussianNB().fit(X, y)
+            weighted = asking(model, X, y, sample_weight=w)
+            found = cross_validate(
+                GaussianNB().set_fit_request(sample_weight=False),
+                X,
+                y,
+                scoring={"asks": asking, "does not": scorer},
+                params={"sample_weight": w},
+                cv=[(np.arange(len(y)), np.arange(len(y)))],
+            )
+            assert found["test_asks"] == weighted
+            assert found["test_does not"] == scorer(model, X, y)
+            assert found["test_asks"] != found["test_does not"]
+
+    def test_options_as_metadata(self, small):
+        """An option of the metric may be given with each call, as to all scorers."""
+        X, y = small
+        model = GaussianNB().fit(X, y)
+        with sklearn.config_context(enable_metadata_routing=True):
+            scorer = make_log_loss_scorer(eps=0.01)
+            expected = make_log_loss_scorer(eps=0.2)(model, X, y)
+            with pytest.warns(UserWarning, match="overlap"):
+                assert scorer(model, X, y, eps=0.2) == expected
+            total = scorer(model, X, y, normalize=False)
+            assert total == pytest.approx(scorer(model, X, y) * len(y), rel=1e-14)
+            every = scorer(model, X, y, labels=[0, 1, 2])
+            assert every == pytest.approx(scorer(model, X, y), rel=1e-14)
+
+    @pytest.mark.filterwarnings("ignore::FutureWarning:sklearn")
+    def test_logistic_regression_cv(self, small):
+        X, y = small
+        scorer = make_log_loss_scorer(eps=0.05)
+        found = LogisticRegressionCV(Cs=[0.01, 1, 100], scoring=scorer, cv=3).fit(X, y)
+        assert found.score(X, y) == scorer(found, X, y)
+
+    def test_grid_search(self, small):
+        """Smoothing prefers a model that is less sure."""
+        X, y = small
+        best = [
+            GridSearchCV(
+                LogisticRegression(),
+                {"C": [1e-3, 1e-1, 10.0]},
+                scoring=make_log_loss_scorer(label_smoothing=a),
+            )
+            .fit(X, y)
+            .best_params_["C"]
+            for a in (0.0, 0.9)
+        ]
+        assert best[0] > best[1]
+
+
+class Odd(ClassifierMixin, BaseEstimator):
+    """What scikit-learn's scorers ask an estimator for, each to be chosen."""
+
+    def __init__(self, classes, response, kind="classifier", method=None):
+        self.classes_ = classes
+        self.response = response
+        self.kind = kind
+        if method is not None:
+            self.predict_proba = self.decision_function = method
+
+    def __sklearn_tags__(self):
+        if isinstance(self.kind, Exception):
+            raise self.kind
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = self.kind
+        return tags
+
+    def predict_proba(self, X):
+        return self.response
+
+    decision_function = predict_proba
+
+
+def odd_estimators():
+    two = np.array([[0.25, 0.75], [0.5, 0.5], [0.875, 0.125]])
+    three = np.array([[0.25, 0.5, 0.25], [0.5, 0.25, 0.25], [0.125, 0.125, 0.75]])
+    for classes in (
+        [0, 1],
+        (0, 1),
+        [0, 1, 2],
+        np.array([0, 1]),
+        np.array([1, 0]),
+        np.array([1, 1]),
+        np.array([0, 0, 1]),
+        np.array([False, True]),
+        np.array([0, 1], np.uint8),
+        np.array([0.0, 1.0]),
+        np.array([0.0, 1.0], np.longdouble),
+        np.array([0.5, 1.0]),
+        np.array([1.0, np.nan]),
+        np.array([1.0, np.inf]),
+        np.array([0.0, 1e300]),
+        np.array([0, 1], object),
+        np.array(["a", "b"]),
+        np.array(["a", "b"], object),
+        np.array(["a", 1], object),
+        np.array(["a", None], object),
+        np.array([b"a", b"b"]),
+        np.array(["", "b"]),
+        np.array([0, 1], "datetime64[D]"),
+        np.array([0, 1 + 1j]),
+        np.array([[0, 1], [0, 1]]),
+        np.array([[0], [1]]),
+        np.array([]),
+        np.array(1),
+        np.ma.array([0, 1]),
+        pd.Series([0, 1]),
+        pd.Categorical(["a", "b"]),
+        [np.array([0, 1]), np.array([0, 1])],
+        None,
+        "ab",
+    ):
+        yield Odd(classes, two)
+        yield Odd(classes, three)
+    for response in (
+        two[:, 1],
+        two[:, :1],
+        two[:, :0],
+        two[:2],
+        two[:0],
+        two.tolist(),
+        two.astype(np.float32),
+        np.asfortranarray(two),
+        two.astype(object),
+        two[None],
+        [two, two],
+        pd.DataFrame(two),
+        pd.DataFrame(two, columns=["0", "1"]),
+        pl.DataFrame(two),
+        scipy.sparse.csr_array(two),
+        np.ma.array(two),
+        three,
+        two * 2,
+        two - 1,
+        two * np.nan,
+        None,
+        0.5,
+        "text",
+    ):
+        yield Odd(np.array([0, 1]), response)
+        yield Odd(np.array([0, 1, 2]), response)
+    for kind in (
+        "regressor",
+        "clusterer",
+        "outlier_detector",
+        None,
+        AttributeError("no tags"),
+        ValueError("no tags"),
+    ):
+        yield Odd(np.array([0, 1]), two, kind)
+        yield Odd(np.array([0, 1, 2]), three, kind)
+    for method in (
+        0,
+        "text",
+        lambda X: two,
+        functools.partial(np.asarray, two),
+        np.asarray,
+    ):
+        yield Odd(np.array([0, 1]), two, method=method)
+    for steps in ([], [("a", None)], [("a", "passthrough")], "text"):
+        pipeline = Pipeline(steps)
+        yield pipeline
+    yield Pipeline([("a", Pipeline([("b", Odd(np.array([0, 1]), two))]))])
+    yield Pipeline([("a", Odd(np.array([0, 1]), two, "regressor"))])
+    yield Pipeline([("a", "passthrough"), ("b", Odd(np.array([0, 1]), two))])
+    yield Odd
+    yield fixed(0, 1)
+
+
+class TestOneLook:
+    """A response is looked at once, and all is as it was with scikit-learn's look."""
+
+    @staticmethod
+    def both_ways(scorer, model, X, y, **keywords):
+        from sklearn.metrics._scorer import _cached_call
+
+        return [
+            outcome(
+                scorer._score,
+                functools.partial(_cached_call, cache),
+                model,
+                X,
+                y,
+                **keywords,
+            )
+            for cache in (None, {})  # with a cache it is scikit-learn's
+        ]
+
+    @staticmethod
+    def assert_same(ours, theirs, what):
+        assert ours.error == theirs.error, what
+        assert ours.warnings == theirs.warnings, what
+        assert repr(ours.value) == repr(theirs.value), what
+
+    @pytest.mark.parametrize("name", ACCESSED)
+    def test_estimators(self, fitted, targets, few, name):
+        """The same bits."""
+        for target, model in fitted.items():
+            both = self.both_ways(
+                getattr(fastlogloss, name), model, few[0], targets[target]
+            )
+            self.assert_same(*both, target)
+
+    @pytest.mark.parametrize("name", ACCESSED)
+    def test_odd_estimators(self, name):
+        """Every error and warning stays what it was."""
+        n_scored = 0
+        for i, model in enumerate(odd_estimators()):
+            for y in ([0, 1, 1], ["a", "b", "b"], np.array([0, 2, 1])):
+                ours, theirs = self.both_ways(getattr(fastlogloss, name), model, 0, y)
+                self.assert_same(ours, theirs, (i, getattr(model, "__dict__", model)))
+                n_scored += ours.error is None
+        assert n_scored > 30
+
+    @pytest.mark.parametrize("name", ACCESSED)
+    @pytest.mark.parametrize(
+        "classes", [(0, 1), (3, 7), ("a", "b"), (False, True), (0.0, 2.0), "abc", (1,)]
+    )
+    def test_one_look(self, name, classes, monkeypatch, rng):
+        def refuse(*args, **kwargs):
+            raise AssertionError("a second look")
+
+        for module in ("sklearn.utils._response", "sklearn.utils.multiclass"):
+            monkeypatch.setattr(f"{module}.type_of_target", refuse)
+        monkeypatch.setattr("sklearn.metrics._scorer._get_response_values", refuse)
+        p = rng.dirichlet(np.ones(len(classes)), 20)
+        y = [classes[i % len(classes)] for i in range(20)]
+        if "logits" in name:
+            model, p = logits(*classes), p if len(classes) > 2 else p[:, 0]
+        else:
+            model = fixed(*classes)
+        pipeline = Pipeline([("model", model)])
+        for weights in ({}, {"sample_weight": np.arange(20.0)}):
+            score = getattr(fastlogloss, name)(model, p, y, **weights)
+            again = getattr(fastlogloss, name)(pipeline, p, y, **weights)
+            assert repr(again) == repr(score)
+
+    def test_calls(self, small):
+        """How many Python functions one call enters, predict_proba left out.
+
+        scikit-learn's scorer enters about 1,000.
+        """
+        X, y = small
+        model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
+        response = model.predict_proba(X)
+        model.predict_proba = functools.wraps(model.predict_proba)(lambda X: response)
+        n_calls = 0
+
+        def count(frame, event, arg):
+            nonlocal n_calls
+            n_calls += event == "call"
+
+        scorer = neg_log_loss_scorer
+        before = sys.getprofile()
+        try:
+            sys.setprofile(count)
+            scorer(model, X, y)
+        finally:
+            sys.setprofile(before)
+        assert n_calls <= 60
+
+    def test_predictions_are_shared(self, small):
+        """By all scorers of one search: one call for each fold."""
+        calls = []
+
+        class Counting(GaussianNB):
+            def predict_proba(self, X):
+                calls.append(len(X))
+                return super().predict_proba(X)
+
+        X, y = small
+        scoring = {
+            "ours": neg_log_loss_scorer,
+            "smooth": make_log_loss_scorer(label_smoothing=0.1),
+            "d2": d2_log_loss_scorer,
+            "theirs": "neg_log_loss",
+        }
+        found = cross_validate(Counting(), X, y, scoring=scoring, cv=3)
+        assert len(calls) == 3
+        assert close(found["test_ours"], found["test_theirs"])
+        calls.clear()
+        cross_validate(Counting(), X, y, scoring=neg_log_loss_scorer, cv=3)
+        assert len(calls) == 3

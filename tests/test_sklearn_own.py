@@ -30,7 +30,7 @@ def test_pass_while_patched(run_python, dispatch, tmp_path):
     settings = tmp_path / "pytest.ini"
     settings.write_text("[pytest]\n")
     done = run_python(
-        *("-m", "fastlogloss", "-m", "pytest", "-p", "no:cacheprovider"),
+        *("-m", "fastlogloss", "run", "-m", "pytest", "-p", "no:cacheprovider"),
         *("-c", str(settings), "-q", "-k", "log_loss"),
         *map(str, paths),
         timeout=400,
@@ -54,7 +54,7 @@ def test_they_do_run_patched(run_python, tmp_path):
         "    assert m.d2_log_loss_score.__module__ == 'fastlogloss.metrics'\n"
     )
     run_python(
-        *("-m", "fastlogloss", "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+        *("-m", "fastlogloss", "run", "-m", "pytest", "-q", "-p", "no:cacheprovider"),
         "test_patch.py",
     )
     assert importlib.util.find_spec("fastlogloss").origin
@@ -90,7 +90,9 @@ class Suite:
         (folder / "pytest.ini").write_text("[pytest]\n")
         path = str(Path(sklearn.__file__).parent / name)
         keyword = KEYWORDS.get(name, "")
-        patched = self.run("-m", "fastlogloss", "-m", "pytest", "-k", keyword, path)
+        patched = self.run(
+            "-m", "fastlogloss", "run", "-m", "pytest", "-k", keyword, path
+        )
         self.output = patched.stdout + patched.stderr
         self.is_complete = patched.returncode in (0, 1)
         summary = patched.stdout.strip().splitlines()[-1]

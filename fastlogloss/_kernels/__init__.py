@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from types import ModuleType
 
 from fastlogloss._kernels import _cpu
 
@@ -25,7 +26,7 @@ for _module, _runs in _VARIANTS.values():
         sys.modules[_module] = None  # type: ignore[assignment]
 
 
-def available():
+def available() -> list[str]:
     """Names of the variants that are built and run on this processor, best first."""
     return [
         name
@@ -34,7 +35,7 @@ def available():
     ]
 
 
-def load(name):
+def load(name: str) -> ModuleType:
     """Import the variant `name`; ValueError, listing the choices, if it cannot run."""
     choices = available()
     if name not in choices:
@@ -45,7 +46,7 @@ def load(name):
     return importlib.import_module(_VARIANTS[name][0])
 
 
-def _choose():
+def _choose() -> ModuleType:
     return load(os.environ.get("FASTLOGLOSS_ISA") or available()[0])
 
 
