@@ -131,8 +131,6 @@ def engine(loops, n_threads, monkeypatch):
 
     monkeypatch.setattr(_engine, "loops", loops)
     monkeypatch.setattr(metrics, "mean_loss", loops.mean_loss)
-    for name in ("mean_like", "many_like"):
-        monkeypatch.setattr(prepared, f"_{name}", getattr(loops, name))
     for module in (_engine, prepared):
         monkeypatch.setattr(module, "threads_for", lambda nanoseconds: n_threads)
 
