@@ -188,7 +188,7 @@ def _evaluate_unseen(codes, p, weights, options):
     if options.smoothing:  # its share is spread over the columns, as in all other rows
         even = np.broadcast_to(1 / found.n_classes, p.shape)
         spread = options._replace(soft=True, smoothing=0.0)
-        sums = add(DirectCodes(even, np.float64, 1e-6), p, w_unseen, spread)
+        sums = add(Codes(even, None, 1e-6), p, w_unseen, spread)
         found.loss += sums.loss.times(options.smoothing)
     return _finite(found)
 

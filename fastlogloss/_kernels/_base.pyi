@@ -11,10 +11,9 @@ BAD_SCORE: int
 BAD_TARGET: int
 
 @final
-class LossState:
-    n_rows: int
-    def __init__(
-        self,
+class Spec:
+    def __new__(
+        cls,
         n_columns: int,
         low: float,
         high: float,
@@ -24,9 +23,40 @@ class LossState:
         soft: bool = False,
         smoothing: float = 0.0,
         target_tolerance: float = 1e-6,
-    ) -> None: ...
+    ) -> Spec: ...
     @property
     def block_rows(self) -> int: ...
+    def run(
+        self,
+        y: npt.NDArray[Any],
+        p: npt.NDArray[Any],
+        w: npt.NDArray[Any] | None = None,
+        *,
+        classes: npt.NDArray[Any] | None = None,
+        rows: npt.NDArray[np.float64] | None = None,
+        gradient: npt.NDArray[Any] | None = None,
+        hessian: npt.NDArray[Any] | None = None,
+        n_threads: int = 1,
+        scale: float = 1.0,
+        hessian_factor: float = 1.0,
+        check_only: bool = False,
+        row_scale: float = 1.0,
+    ) -> Totals: ...
+    def run_many(
+        self,
+        y: npt.NDArray[Any],
+        scores: npt.NDArray[Any],
+        w: npt.NDArray[Any] | None,
+        losses: npt.NDArray[np.float64],
+        statuses: npt.NDArray[np.int64],
+        n_threads: int = 1,
+    ) -> bool: ...
+    def mean(self, y: Any, p: Any, w: Any = None) -> float | None: ...
+
+@final
+class Totals:
+    n_rows: int
+    def __add__(self, other: Totals) -> Totals: ...
     @property
     def status(self) -> int: ...
     @property
@@ -38,34 +68,14 @@ class LossState:
     @property
     def in_range(self) -> bool: ...
     @property
+    def signed(self) -> bool: ...
+    @property
     def n_classes_seen(self) -> int: ...
-    def add(
-        self,
-        y: npt.NDArray[Any],
-        p: npt.NDArray[Any],
-        w: npt.NDArray[np.float64] | None = None,
-        rows: npt.NDArray[np.float64] | None = None,
-        n_threads: int = 1,
-        *,
-        gradient: npt.NDArray[Any] | None = None,
-        hessian: npt.NDArray[Any] | None = None,
-        scale: float = 1.0,
-        hessian_factor: float = 1.0,
-        check_only: bool = False,
-        row_scale: float = 1.0,
-    ) -> bool: ...
 
-def hold(*arrays: npt.NDArray[Any] | None) -> list[Any]: ...
-def many_like(
-    like: LossState,
-    y: npt.NDArray[Any],
-    scores: npt.NDArray[Any],
-    w: npt.NDArray[np.float64] | None,
-    losses: npt.NDArray[np.float64],
-    statuses: npt.NDArray[np.int64],
-    n_threads: int,
+def encode(
+    y: npt.NDArray[Any], classes: npt.NDArray[Any], codes: npt.NDArray[np.int64]
 ) -> bool: ...
-def mean_like(like: LossState, y: Any, p: Any, w: Any) -> float | None: ...
+def hold(*arrays: npt.NDArray[Any] | None) -> list[Any]: ...
 def mean_loss(y: Any, p: Any, low: float, tolerance: float) -> float | None: ...
-def sum_weights(w: npt.NDArray[np.float64]) -> float: ...
-def worst_row(p: npt.NDArray[Any]) -> tuple[int, float] | None: ...
+def sum_weights(w: npt.NDArray[Any]) -> tuple[float, float, float]: ...
+def worst_row(p: npt.NDArray[Any]) -> tuple[int, float]: ...

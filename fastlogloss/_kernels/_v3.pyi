@@ -4,10 +4,10 @@ from fastlogloss._kernels._base import BAD_PROBA as BAD_PROBA
 from fastlogloss._kernels._base import BAD_ROW_SUM as BAD_ROW_SUM
 from fastlogloss._kernels._base import BAD_SCORE as BAD_SCORE
 from fastlogloss._kernels._base import BAD_TARGET as BAD_TARGET
-from fastlogloss._kernels._base import LossState as LossState
+from fastlogloss._kernels._base import Spec as Spec
+from fastlogloss._kernels._base import Totals as Totals
+from fastlogloss._kernels._base import encode as encode
 from fastlogloss._kernels._base import hold as hold
-from fastlogloss._kernels._base import many_like as many_like
-from fastlogloss._kernels._base import mean_like as mean_like
 from fastlogloss._kernels._base import mean_loss as mean_loss
 from fastlogloss._kernels._base import sum_weights as sum_weights
 from fastlogloss._kernels._base import worst_row as worst_row
