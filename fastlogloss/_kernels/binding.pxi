@@ -594,7 +594,7 @@ def sum_weights(cnp.ndarray w not None):
         raise TypeError("weights must be a vector of numbers")
     n = cnp.PyArray_DIM(w, 0)
     while first < n:
-        m = n if view.in_place else min(n - first, <Py_ssize_t>TILE)
+        m = min(n - first, <Py_ssize_t>TILE)  # in place too: the same bits
         x = load_doubles(&view, first, m, 1, items, buffer)
         sum_compensated(x, m, &part, &part_tail, &part_size)
         add_compensated(&total, &tail, part)
