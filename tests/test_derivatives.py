@@ -29,7 +29,7 @@ from fastlogloss import (
     log_loss_gradient_hessian,
     sample_log_loss,
 )
-from fastlogloss._labels import NumericCodes
+from fastlogloss._labels import Codes
 from fastlogloss._scores import target_tolerance
 from fastlogloss.integrations.boosting import initial_score
 
@@ -1120,13 +1120,13 @@ class TestTypes:
 
     def test_labels_that_change_while_they_are_copied(self, monkeypatch):
         y = np.arange(20) % 2 * 2 + 5
-        chunk = NumericCodes.chunk
+        chunk = Codes.chunk
 
         def change_first(codes, start, stop):
             y[3] = 9
             return chunk(codes, start, stop)
 
-        monkeypatch.setattr(NumericCodes, "chunk", change_first)
+        monkeypatch.setattr(Codes, "chunk", change_first)
         with pytest.raises(RuntimeError, match="changed by another thread"):
             LogLoss(y)
 

@@ -9,7 +9,7 @@ from arrays import LAYOUTS, PROBA_TYPES, REAL_DTYPES, random_case
 from compare import METRICS, assert_same
 
 from fastlogloss import _engine, d2_log_loss_score, log_loss, sample_log_loss
-from fastlogloss._labels import DirectCodes
+from fastlogloss._labels import Codes
 
 WEIGHT_TYPES = {
     **{d: (lambda w, d=d: w.astype(d)) for d in REAL_DTYPES if d != "longdouble"},
@@ -192,4 +192,4 @@ class TestNullLoss:
     def test_labels_changed_since_the_first_look(self, code):
         y = np.array([0, 1, 2, code])
         with pytest.raises(RuntimeError, match="y_true was changed by another thread"):
-            _engine.null_loss(DirectCodes(y), 3)
+            _engine.null_loss(Codes(y), 3)

@@ -31,12 +31,9 @@ LOGITS = {"from_logits": True}
 
 
 @pytest.fixture(autouse=True)
-def shortcuts(request, monkeypatch):
-    """The short ways too are those of the variant that is tested."""
+def threads(request, monkeypatch):
+    """The short ways too are those of as many threads as are tested."""
     if "engine" in request.fixturenames:
-        loops = request.getfixturevalue("loops")
-        for name in ("mean_like", "many_like"):
-            monkeypatch.setattr(prepared, f"_{name}", getattr(loops, name))
         n_threads = request.getfixturevalue("n_threads")
         monkeypatch.setattr(prepared, "threads_for", lambda nanoseconds: n_threads)
 

@@ -4,6 +4,7 @@ against the NumPy twins."""
 import functools
 import math
 from itertools import product
+from operator import add
 
 import numpy as np
 import pytest
@@ -24,8 +25,8 @@ KINDS = ("labels", "smoothed", "targets", "smoothed targets")
 SMOOTHING = 0.1
 
 
-def new_state(loops, n_columns, kind="labels", from_logits=True, low=EPS):
-    return loops.LossState(
+def new_spec(loops, n_columns, kind="labels", from_logits=True, low=EPS):
+    return loops.Spec(
         n_columns,
         low,
         1.0 - low,
@@ -38,7 +39,7 @@ def new_state(loops, n_columns, kind="labels", from_logits=True, low=EPS):
 
 def lengths(n_columns):
     """Short ones, and those around one and two blocks."""
-    rows = new_state(fastlogloss._kernels.loops, n_columns).block_rows
+    rows = new_spec(fastlogloss._kernels.loops, n_columns).block_rows
     return [*SHORT_LENGTHS[n_columns % 3 :: 3], rows - 1, rows, rows + 1, 2 * rows + 1]
 
 
@@ -66,17 +67,16 @@ def scores_case(n, n_columns, kind, from_logits, dtype="float64"):
     return y, p, w, *twins
 
 
-def run(state, y, p, w=None, n_threads=1, dtype="float64", **kwargs):
-    """Loss, gradient and hessian; all in one pass."""
+def run(spec, y, p, w=None, n_threads=1, dtype="float64", **kwargs):
+    """Totals, gradient and hessian; all in one pass."""
     gradient, hessian = np.full(p.shape, np.nan, dtype), np.full(p.shape, np.nan, dtype)
     kwargs = {"gradient": gradient, "hessian": hessian, **kwargs}
-    assert state.add(y, p, w, None, n_threads, **kwargs)
-    return state.loss, gradient, hessian
+    return spec.run(y, p, w, n_threads=n_threads, **kwargs), gradient, hessian
 
 
-def rows_of(state, y, p, n_threads=1):
+def rows_of(spec, y, p, n_threads=1):
     rows = np.full(len(p), np.nan)
-    assert state.add(y, p, None, rows, n_threads)
+    spec.run(y, p, rows=rows, n_threads=n_threads)
     return rows
 
 
@@ -107,34 +107,36 @@ class TestTwins:
         for n in lengths(n_columns):
             y, p, w, *twins = scores_case(n, n_columns, kind, from_logits, dtype)
             loss, gradient, hessian = twins
-            arguments = n_columns, kind, from_logits
-            expected = run(new_state(base, *arguments), y, p, w)
-            plain = run(new_state(base, *arguments), y, p)
-            rows = rows_of(new_state(base, *arguments), y, p)
+            on_base = new_spec(base, n_columns, kind, from_logits)
+            expected = run(on_base, y, p, w)
+            plain = run(on_base, y, p)
+            rows = rows_of(on_base, y, p)
             # Targets add up a term for each class, half an ULP each at most.
             terms = 0 if kind == "labels" else n_columns
             assert_close(rows, loss, rtol=1e-15 + EPS + terms * EPS / 2)
-            assert plain[0] == pytest.approx(math.fsum(loss), rel=RTOL, abs=0)
-            assert expected[0] == pytest.approx(math.fsum(loss * w), rel=RTOL, abs=0)
+            assert plain[0].loss == pytest.approx(math.fsum(loss), rel=RTOL, abs=0)
+            assert expected[0].loss == pytest.approx(
+                math.fsum(loss * w), rel=RTOL, abs=0
+            )
             scale = cancelled(kind, from_logits, hessian)
             assert_close(plain[1], gradient, scale)
             assert_close(plain[2], hessian)
             wide = w if p.ndim == 1 else w[:, None]
             assert_close(expected[1], gradient * wide, scale * wide)
             assert_close(expected[2], hessian * wide)
+            spec = new_spec(loops, n_columns, kind, from_logits)
             for n_threads in (1, 2):
-                state = new_state(loops, *arguments)
-                assert_same_bits(run(state, y, p, w, n_threads), expected)
-                assert state.status == 0
-                assert state.n_rows == n
-                assert state.weight == pytest.approx(math.fsum(w), rel=RTOL, abs=0)
-                found = new_state(loops, *arguments)
-                assert_same_bits(run(found, y, p, None, n_threads), plain)
-                alone = new_state(loops, *arguments)
-                assert alone.add(y, p, None, None, n_threads)
+                found = run(spec, y, p, w, n_threads)
+                assert_same_bits(found, expected)
+                totals = found[0]
+                assert totals.status == 0
+                assert totals.n_rows == n
+                assert totals.weight == pytest.approx(math.fsum(w), rel=RTOL, abs=0)
+                assert_same_bits(run(spec, y, p, None, n_threads), plain)
+                alone = spec.run(y, p, n_threads=n_threads)
                 if from_logits or "targets" in kind or "smoothed" in kind:
-                    assert alone.loss == plain[0]
-                found = rows_of(new_state(loops, *arguments), y, p, n_threads)
+                    assert alone.loss == plain[0].loss
+                found = rows_of(spec, y, p, n_threads)
                 np.testing.assert_array_equal(found, rows)
 
     def test_classes_seen(self, loops, n_columns, kind, from_logits):
@@ -146,48 +148,48 @@ class TestTwins:
             for kwargs in ({}, {"check_only": True}, {"gradient": np.empty(p.shape)}):
                 if kwargs.get("check_only") and not from_logits:
                     continue
-                state = new_state(loops, n_columns, kind, from_logits)
-                assert state.add(labels, p, **kwargs)
-                assert state.n_classes_seen == len(np.unique(labels)), kwargs
+                spec = new_spec(loops, n_columns, kind, from_logits)
+                seen = spec.run(labels, p, **kwargs).n_classes_seen
+                assert seen == len(np.unique(labels)), kwargs
 
     def test_blocks_one_at_a_time_give_the_same_bits(
         self, loops, n_columns, kind, from_logits
     ):
-        whole = new_state(loops, n_columns, kind, from_logits)
-        rows = whole.block_rows
+        spec = new_spec(loops, n_columns, kind, from_logits)
+        rows = spec.block_rows
         n = 2 * rows + 77
         y, p, w = scores_case(n, n_columns, kind, from_logits)[:3]
-        expected = run(whole, y, p, w, 2)
+        expected = run(spec, y, p, w, 2)
         for step in (rows, 2 * rows):
-            state = new_state(loops, n_columns, kind, from_logits)
             parts = [
-                run(state, y[i : i + step], p[i : i + step], w[i : i + step])[1:]
+                run(spec, y[i : i + step], p[i : i + step], w[i : i + step])
                 for i in range(0, n, step)
             ]
-            gradient, hessian = map(np.concatenate, zip(*parts, strict=True))
-            assert_same_bits((state.loss, gradient, hessian), expected)
+            totals, gradients, hessians = zip(*parts, strict=True)
+            found = np.concatenate(gradients), np.concatenate(hessians)
+            assert_same_bits((functools.reduce(add, totals), *found), expected)
 
     def test_float32_outputs_are_the_rounded_ones(
         self, loops, n_threads, n_columns, kind, from_logits
     ):
         y, p, w = scores_case(700, n_columns, kind, from_logits)[:3]
-        arguments = n_columns, kind, from_logits
-        exact = run(new_state(loops, *arguments), y, p, w)
-        narrow = run(new_state(loops, *arguments), y, p, w, n_threads, "float32")
-        assert_same_bits(narrow, (exact[0], *(a.astype("f4") for a in exact[1:])))
+        spec = new_spec(loops, n_columns, kind, from_logits)
+        totals, *exact = run(spec, y, p, w)
+        narrow = run(spec, y, p, w, n_threads, "float32")
+        assert_same_bits(narrow, (totals, *(a.astype("f4") for a in exact)))
 
     def test_scale_and_factor(self, loops, n_columns, kind, from_logits):
         y, p, w = scores_case(700, n_columns, kind, from_logits)[:3]
-        arguments = n_columns, kind, from_logits
-        loss, gradient, hessian = run(new_state(loops, *arguments), y, p, w)
-        scaling = {"scale": 0.25, "hessian_factor": 2.0}
-        scaled = run(new_state(loops, *arguments), y, p, w, **scaling)
+        spec = new_spec(loops, n_columns, kind, from_logits)
+        totals, gradient, hessian = run(spec, y, p, w)
+        scaled = run(spec, y, p, w, scale=0.25, hessian_factor=2.0)
         # Powers of two: nothing is rounded.
-        assert_same_bits(scaled, (loss, gradient / 4, hessian / 2))
+        assert_same_bits(scaled, (totals, gradient / 4, hessian / 2))
 
 
 def assert_same_bits(found, expected):
-    assert found[0] == expected[0]
+    assert found[0].loss == expected[0].loss
+    assert found[0].weight == expected[0].weight
     for a, b in zip(found[1:], expected[1:], strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -202,10 +204,8 @@ class TestLargeOutputs:
         "from_logits", [True, False], ids=["logits", "probabilities"]
     )
     def test_same_bits(self, loops, n_threads, n_columns, kind, weighted, from_logits):
-        def make():
-            return new_state(loops, n_columns, kind, from_logits)
-
-        rows = make().block_rows
+        spec = new_spec(loops, n_columns, kind, from_logits)
+        rows = spec.block_rows
         n = (1 << 24) // 8 // n_columns + rows + 77
         y, p, w = (
             np.resize(a, (n, *a.shape[1:]))
@@ -217,23 +217,16 @@ class TestLargeOutputs:
             raw[i : i + p.size].reshape(p.shape) for i in (1, p.size + 2)
         )
         outputs = {"gradient": gradient, "hessian": hessian, "scale": 0.7}
-        whole = make()
-        assert whole.add(y, p, w, n_threads=n_threads, **outputs)
-        pieces = make()
+        whole = spec.run(y, p, w, n_threads=n_threads, **outputs)
+        pieces = []
         for i in range(0, n, 8 * rows):
             part = slice(i, i + 8 * rows)
-            small = [np.empty_like(p[part]) for _ in range(2)]
-            assert pieces.add(
-                y[part],
-                p[part],
-                None if w is None else w[part],
-                gradient=small[0],
-                hessian=small[1],
-                scale=0.7,
-            )
+            weights = None if w is None else w[part]
+            totals, *small = run(spec, y[part], p[part], weights, scale=0.7)
             np.testing.assert_array_equal(gradient[part], small[0])
             np.testing.assert_array_equal(hessian[part], small[1])
-        assert whole.loss == pieces.loss
+            pieces.append(totals)
+        assert whole.loss == functools.reduce(add, pieces).loss
 
 
 class TestLabels:
@@ -247,7 +240,7 @@ class TestLabels:
         y = np.minimum(y, 255)
         dtypes = ["int64", "uint8", "float64"] + ["bool"] * (n_columns < 3)
         first, *others = (
-            run(new_state(loops, n_columns, kind, from_logits), y.astype(d), p, w)
+            run(new_spec(loops, n_columns, kind, from_logits), y.astype(d), p, w)
             for d in dtypes
         )
         for other in others:
@@ -256,10 +249,10 @@ class TestLabels:
     @pytest.mark.parametrize("n_columns", [1, 2, 5])
     def test_targets_of_zero_and_one_are_labels(self, loops, n_columns):
         y, z, w, *_ = scores_case(600, n_columns, "labels", True)
-        hard = run(new_state(loops, n_columns), y, z, w)
+        hard = run(new_spec(loops, n_columns), y, z, w)
         t = _reference.targets(y, n_columns)
-        soft = run(new_state(loops, n_columns, "targets"), t, z, w)
-        assert soft[0] == pytest.approx(hard[0], rel=RTOL, abs=0)
+        soft = run(new_spec(loops, n_columns, "targets"), t, z, w)
+        assert soft[0].loss == pytest.approx(hard[0].loss, rel=RTOL, abs=0)
         # p - 1 of a target is a difference, where that of a label need not be one.
         assert_close(soft[1], hard[1], np.broadcast_to(w.max(), z.shape))
         assert_close(soft[2], hard[2])
@@ -276,9 +269,8 @@ class TestStatus:
     @pytest.mark.parametrize("from_logits", [True, False])
     def test_a_check_sees_the_classes(self, loops, n_columns, kind, from_logits):
         y, p, *_ = scores_case(300, n_columns, kind, from_logits)
-        state = new_state(loops, n_columns, kind, from_logits)
-        assert state.add(y, p, check_only=True)
-        assert state.n_classes_seen == len(np.unique(y))
+        spec = new_spec(loops, n_columns, kind, from_logits)
+        assert spec.run(y, p, check_only=True).n_classes_seen == len(np.unique(y))
 
     @pytest.mark.parametrize("n_columns", [1, 2, 10])
     @pytest.mark.parametrize("kind", KINDS)
@@ -291,9 +283,11 @@ class TestStatus:
                 bad = z.copy()
                 bad.reshape(n, -1)[at, at % n_columns] = nan
                 for check_only in (False, True):
-                    state = new_state(loops, n_columns, kind)
-                    assert state.add(y, bad, None, None, 2, check_only=check_only)
-                    assert state.status == loops.BAD_SCORE
+                    spec = new_spec(loops, n_columns, kind)
+                    assert (
+                        spec.run(y, bad, n_threads=2, check_only=check_only).status
+                        == loops.BAD_SCORE
+                    )
 
     @pytest.mark.parametrize("n_columns", [1, 2, 3, 10])
     @pytest.mark.parametrize("kind", KINDS)
@@ -304,17 +298,15 @@ class TestStatus:
             z = z.copy()
             z.reshape(n, -1)[:: max(n // 3, 1), n_columns // 2] = value
             for check_only in (False, True):
-                state = new_state(loops, n_columns, kind)
-                assert state.add(y, z, check_only=check_only)
-                assert state.status == 0
-            rows = rows_of(new_state(loops, n_columns, kind), y, z)
+                spec = new_spec(loops, n_columns, kind)
+                assert spec.run(y, z, check_only=check_only).status == 0
+            rows = rows_of(new_spec(loops, n_columns, kind), y, z)
             assert not np.isnan(rows).any()
             assert (rows >= 0).all()
-            state = new_state(loops, n_columns, kind)
-            _, gradient, hessian = run(state, y, z)
+            totals, gradient, hessian = run(new_spec(loops, n_columns, kind), y, z)
             assert np.isfinite(gradient).all()
             assert np.isfinite(hessian).all()
-            assert not np.isnan(state.loss)
+            assert not np.isnan(totals.loss)
 
     @pytest.mark.parametrize("n_columns", [1, 2, 3, 10, 65])
     @pytest.mark.parametrize(
@@ -330,9 +322,10 @@ class TestStatus:
                 t = y.copy()
                 t.reshape(n, -1)[at, at % n_columns] = bad
                 for check_only in (False, True):
-                    state = new_state(loops, n_columns, "targets", from_logits)
-                    assert state.add(t, p, check_only=check_only)
-                    assert state.status == loops.BAD_TARGET
+                    spec = new_spec(loops, n_columns, "targets", from_logits)
+                    assert (
+                        spec.run(t, p, check_only=check_only).status == loops.BAD_TARGET
+                    )
 
     @pytest.mark.parametrize("n_columns", [2, 3, 10])
     @pytest.mark.parametrize("off", [-1e-3, -2e-6, 2e-6, 1e-3])
@@ -342,13 +335,11 @@ class TestStatus:
             t = y.copy()
             t[at] = (1 + off) / n_columns
             for check_only in (False, True):
-                state = new_state(loops, n_columns, "targets")
-                assert state.add(t, z, check_only=check_only)
-                assert state.status == loops.BAD_TARGET
+                spec = new_spec(loops, n_columns, "targets")
+                assert spec.run(t, z, check_only=check_only).status == loops.BAD_TARGET
         t[at] = np.float32(1) / np.float32(n_columns)  # of float32 is close enough
-        state = new_state(loops, n_columns, "targets")
-        assert state.add(t, z)
-        assert state.status == 0
+        spec = new_spec(loops, n_columns, "targets")
+        assert spec.run(t, z).status == 0
 
     @pytest.mark.parametrize("n_columns", [1, 2, 3, 10, 65])
     @pytest.mark.parametrize("kind", ["labels", "smoothed"])
@@ -363,114 +354,115 @@ class TestStatus:
                 y = codes.astype("int64" if isinstance(bad, int) else "float64")
                 y[at] = bad
                 for check_only in (False, True):
-                    state = new_state(loops, n_columns, kind)
-                    assert state.add(y, z, check_only=check_only)
-                    assert state.status == loops.BAD_LABEL
+                    spec = new_spec(loops, n_columns, kind)
+                    assert (
+                        spec.run(y, z, check_only=check_only).status == loops.BAD_LABEL
+                    )
 
 
 class TestRefused:
-    """Arrays that a kernel cannot read or write: False, and nothing is done."""
+    """Arrays that do not fit together or cannot be written: nothing is done."""
 
     def test_outputs(self, loops):
         y, z = scores_case(20, 3, "labels", True)[:2]
-        readonly = np.empty((20, 3))
+        readonly, good = np.full((20, 3), np.nan), np.full((20, 3), np.nan)
         readonly.flags.writeable = False
-        for bad in (
-            np.empty((20, 2)),
-            np.empty((19, 3)),
-            np.empty(60),
-            np.empty((20, 3), "f2"),
-            np.empty((20, 3), "i8"),
-            np.empty((20, 3), ">f8"),
-            np.empty((20, 3), order="F"),
-            np.empty((40, 3))[::2],
-            readonly,
+        spec = new_spec(loops, 3)
+        for bad, error in (
+            (np.empty((20, 2)), ValueError),
+            (np.empty((19, 3)), ValueError),
+            (np.empty(60), ValueError),
+            (np.empty((20, 3), "f2"), TypeError),
+            (np.empty((20, 3), "i8"), TypeError),
+            (np.empty((20, 3), ">f8"), ValueError),
+            (readonly, ValueError),
         ):
-            state = new_state(loops, 3)
-            assert not state.add(y, z, gradient=bad)
-            assert not state.add(y, z, gradient=np.empty((20, 3)), hessian=bad)
-            assert (state.loss, state.n_rows, state.status) == (0.0, 0, 0)
+            with pytest.raises(error, match="gradient"):
+                spec.run(y, z, gradient=bad)
+            with pytest.raises(error, match="hessian"):
+                spec.run(y, z, gradient=good, hessian=bad)
+        assert np.isnan(good).all()
 
     @pytest.mark.parametrize("n_columns", [1, 3])
     def test_targets(self, loops, n_columns):
         t, z = scores_case(20, n_columns, "targets", True)[:2]
-        state = new_state(loops, n_columns, "targets")
-        for bad in (t.astype("f4"), t.astype(int), t[:-1], t[::2], t[..., None]):
-            assert not state.add(bad, z)
-        assert (state.loss, state.n_rows, state.status) == (0.0, 0, 0)
+        spec = new_spec(loops, n_columns, "targets")
+        for bad in (t[:-1], t[..., None], t.astype(complex), t.astype(object)):
+            with pytest.raises(TypeError, match="fit together"):
+                spec.run(bad, z)
 
     def test_nothing(self, loops):
-        state = new_state(loops, 1)
-        assert state.add(np.empty(0), np.empty(0), gradient=np.empty(0))
-        assert (state.loss, state.n_rows, state.status) == (0.0, 0, 0)
+        totals = new_spec(loops, 1).run(np.empty(0), np.empty(0), gradient=np.empty(0))
+        assert (totals.loss, totals.n_rows, totals.status) == (0.0, 0, 0)
 
 
-class TestMeanLike:
+class TestMean:
     @pytest.mark.parametrize("n_columns", [1, 2, 5])
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize(
         "from_logits", [True, False], ids=["logits", "probabilities"]
     )
-    def test_equals_state(self, loops, n_columns, kind, from_logits):
-        like = new_state(loops, n_columns, kind, from_logits)
+    def test_equals_run(self, loops, n_columns, kind, from_logits):
+        spec = new_spec(loops, n_columns, kind, from_logits)
         for n in (1, 32, 257, 1000):
             y, p, w = scores_case(n, n_columns, kind, from_logits)[:3]
             for weights in (None, w):
-                state = new_state(loops, n_columns, kind, from_logits)
-                assert state.add(y, p, weights)
-                mean = loops.mean_like(like, y, p, weights)
-                assert mean == state.loss / state.weight
+                totals = spec.run(y, p, weights)
+                assert spec.mean(y, p, weights) == totals.loss / totals.weight
 
     def test_leaves_the_rest_to_others(self, loops):
         y, z, w, *_ = scores_case(50, 1, "labels", True)
-        like = new_state(loops, 1)
+        spec = new_spec(loops, 1)
         nan = np.where(np.arange(50) == 7, np.nan, z)
         for labels, scores, weights in (
             (y, z.tolist(), None),
             (y.tolist(), z, None),
-            (y, z.astype("f4"), None),
             (y[:-1], z, None),
             (y + 5, z, None),
             (y, nan, None),
             (y, z[:, None], None),
             (y, z, w[:-1]),
+            (y, z, w.tolist()),
+            (y, z, -w),
+            (y, z, w * 0),
+            (y, z, w + np.inf),
             (y[:0], z[:0], None),
             (y, np.stack([z, z], 1), None),
         ):
-            assert loops.mean_like(like, labels, scores, weights) is None
+            assert spec.mean(labels, scores, weights) is None
+        # Narrow probabilities are clipped by another epsilon, logits are not.
+        plain = new_spec(loops, 1, from_logits=False)
+        for dtype in ("f4", "f2"):
+            narrow = random_case(50, 1, dtype=dtype).p
+            assert plain.mean(y, narrow) is None
+            assert spec.mean(y, narrow) == spec.mean(y, narrow.astype(float))
 
 
-class TestManyLike:
-    def many(self, loops, like, y, scores, w=None, n_threads=1):
+class TestMany:
+    def many(self, spec, y, scores, w=None, n_threads=1):
         losses, statuses = np.empty(len(scores)), np.full(len(scores), -1)
-        read = loops.many_like(like, y, scores, w, losses, statuses, n_threads)
-        return read and not statuses.any(), losses
+        good = spec.run_many(y, scores, w, losses, statuses, n_threads)
+        return good and not statuses.any(), losses
 
-    def one_by_one(self, loops, make, y, scores, w=None):
-        losses = []
-        for score in scores:
-            state = make()
-            assert state.add(y, score, w)
-            losses.append(state.loss / state.weight)
-        return losses
+    def one_by_one(self, spec, y, scores, w=None):
+        totals = [spec.run(y, score, w) for score in scores]
+        return [one.loss / one.weight for one in totals]
 
     @pytest.mark.parametrize("n_columns", [1, 2, 5])
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize(
         "from_logits", [True, False], ids=["logits", "probabilities"]
     )
-    def test_equals_states(self, loops, n_threads, n_columns, kind, from_logits):
-        def make():
-            return new_state(loops, n_columns, kind, from_logits)
-
-        rows = make().block_rows
+    def test_equals_runs(self, loops, n_threads, n_columns, kind, from_logits):
+        spec = new_spec(loops, n_columns, kind, from_logits)
+        rows = spec.block_rows
         for n in (1, 257, rows - 1, rows, rows + 1, 2 * rows + 255):
             y, p, w = scores_case(n, n_columns, kind, from_logits)[:3]
             scores = np.stack([p, p[::-1], p])
             for weights in (None, w):
-                done, losses = self.many(loops, make(), y, scores, weights, n_threads)
+                done, losses = self.many(spec, y, scores, weights, n_threads)
                 assert done
-                expected = self.one_by_one(loops, make, y, scores, weights)
+                expected = self.one_by_one(spec, y, scores, weights)
                 assert losses.tolist() == expected
 
     @pytest.mark.parametrize("kind", CONFIDENCES)
@@ -482,67 +474,65 @@ class TestManyLike:
             p = np.abs(p - EPS)
         scores = np.stack([p, 1 - p, np.full(9000, 0.5), p[::-1]])
 
-        def make():
-            return new_state(loops, 1, from_logits=False, low=low)
-
-        done, losses = self.many(
-            loops, make(), y.astype(dtype), scores, None, n_threads
-        )
+        spec = new_spec(loops, 1, from_logits=False, low=low)
+        done, losses = self.many(spec, y.astype(dtype), scores, None, n_threads)
         assert done
-        assert losses.tolist() == self.one_by_one(loops, make, y, scores)
+        assert losses.tolist() == self.one_by_one(spec, y, scores)
 
     @pytest.mark.parametrize("n", [5, 8, 300])
     @pytest.mark.parametrize("n_models", [1, 2, 3, 4, 5, 9, 3000])
     def test_any_number(self, loops, n_threads, n_models, n, rng):
         scores, y = rng.random((n_models, n)), np.resize([0, 1, 1, 0, 1], n)
 
-        def make():
-            return new_state(loops, 1, from_logits=False)
-
-        done, losses = self.many(loops, make(), y, scores, None, n_threads)
+        spec = new_spec(loops, 1, from_logits=False)
+        done, losses = self.many(spec, y, scores, None, n_threads)
         assert done
-        assert losses.tolist() == self.one_by_one(loops, make, y, scores)
+        assert losses.tolist() == self.one_by_one(spec, y, scores)
 
     @pytest.mark.parametrize("n", [5, 9000])
     def test_leaves_the_rest_to_others(self, loops, n_threads, n):
         y, p, w = scores_case(n, 1, "labels", False)[:3]
-        scores, like = np.stack([p] * 10), new_state(loops, 1, from_logits=False)
+        scores, spec = np.stack([p] * 10), new_spec(loops, 1, from_logits=False)
         for row in (0, n // 2, n - 1):
             for bad, model in product((np.nan, -0.5, 1.5, np.inf, -np.inf), range(10)):
                 wrong = scores.copy()
                 wrong[model, row] = bad
-                assert not self.many(loops, like, y, wrong, None, n_threads)[0]
+                assert not self.many(spec, y, wrong, None, n_threads)[0]
             for bad in (2, -1):
                 labels = y.copy()
                 labels[row] = bad
-                assert not self.many(loops, like, labels, scores, None, n_threads)[0]
+                assert not self.many(spec, labels, scores, None, n_threads)[0]
+        assert not self.many(spec, y, scores, -w, n_threads)[0]
+        assert not self.many(spec, y, scores, w * 0, n_threads)[0]
+
+    def test_refuses(self, loops):
+        y, p, w = scores_case(5, 1, "labels", False)[:3]
+        scores, spec = np.stack([p] * 10), new_spec(loops, 1, from_logits=False)
+        losses, statuses = np.full(10, np.nan), np.full(10, -1)
         for labels, stack, weights in (
             (y[:-1], scores, None),
-            (y.astype("f4"), scores, None),
-            (y, scores[:, ::-1], None),
             (y, scores[:, :, None], None),
-            (y, scores[:0], None),
+            (y, p, None),
             (y[:0], scores[:, :0], None),
             (y, scores, w[:-1]),
-            (y, scores, w.astype("f4")),
+            (y.astype(str), scores, None),
+            (y, np.array(0.5), None),
         ):
-            assert not self.many(loops, like, labels, stack, weights, n_threads)[0]
-        losses, statuses = np.empty(10), np.zeros(10, np.int64)
+            with pytest.raises(TypeError, match="fit together"):
+                spec.run_many(labels, stack, weights, losses, statuses)
         fixed, fixed_statuses = losses.copy(), statuses.copy()
         fixed.flags.writeable = fixed_statuses.flags.writeable = False
-        for stack, out, found in (
-            (scores, losses.astype("f4"), statuses),
-            (scores, losses[:3], statuses),
-            (scores, fixed, statuses),
-            (scores, losses, statuses.astype("i4")),
-            (scores, losses, statuses[:3]),
-            (scores, losses, statuses[::-1]),
-            (scores, losses, fixed_statuses),
-            (np.array(0.5), losses[:1], statuses[:1]),
+        for out, found in (
+            (losses.astype("f4"), statuses),
+            (losses[:3], statuses),
+            (fixed, statuses),
+            (losses, statuses.astype("i4")),
+            (losses, statuses[:3]),
+            (losses, statuses[::-1]),
+            (losses, fixed_statuses),
         ):
-            assert not loops.many_like(like, y, stack, None, out, found, n_threads)
-        empty = loops.LossState.__new__(loops.LossState)
-        with pytest.raises(ValueError, match="without its parameters"):
-            loops.many_like(empty, y, scores, None, losses, statuses, n_threads)
-        with pytest.raises(ValueError, match="without its parameters"):
-            loops.mean_like(empty, y, p, None)
+            with pytest.raises(TypeError, match="plain and writeable"):
+                spec.run_many(y, scores, None, out, found)
+        assert np.isnan(losses).all()
+        assert (statuses == -1).all()
+        assert spec.run_many(y, scores[:0], None, losses[:0], statuses[:0])

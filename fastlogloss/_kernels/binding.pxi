@@ -95,14 +95,14 @@ cdef bint _set_inputs(
 cdef object _set_classes(Call* call, cnp.ndarray values):
     # The classes of labels that are no codes. Returns what has to be kept for the call.
     cdef Classes* classes = &call.classes
-    cdef Py_ssize_t n = cnp.PyArray_DIM(values, 0), capacity = 16, i
+    cdef Py_ssize_t n = max(call.task.n_columns, 2), capacity = 16, i
     cdef bint is_float = call.y.kind <= FLL_FLOAT16
     cdef int32_t[::1] slots
     cdef uint64_t slot
     cdef int kind = _kind(values)
     cdef View view
     if (
-        not _is_vector(values, max(call.task.n_columns, 2))
+        not _is_vector(values, n)
         or not _set_view(&view, values, 1)
         or view.row != 8
         or view.swapped
@@ -114,7 +114,9 @@ cdef object _set_classes(Call* call, cnp.ndarray values):
     classes.is_run = True
     if is_float:
         classes.real = <const double*>view.data
-        classes.is_run = absolute(classes.real[0]) < 2.0**52
+        classes.is_run = floor(classes.real[0]) == classes.real[0] and (
+            absolute(classes.real[0]) < 2.0**52
+        )
         for i in range(n):
             classes.is_run &= classes.real[i] == classes.real[0] + i
     else:
@@ -592,7 +594,7 @@ def sum_weights(cnp.ndarray w not None):
         raise TypeError("weights must be a vector of numbers")
     n = cnp.PyArray_DIM(w, 0)
     while first < n:
-        m = n if view.in_place else min(n - first, <Py_ssize_t>TILE)
+        m = min(n - first, <Py_ssize_t>TILE)  # in place too: the same bits
         x = load_doubles(&view, first, m, 1, items, buffer)
         sum_compensated(x, m, &part, &part_tail, &part_size)
         add_compensated(&total, &tail, part)

@@ -482,8 +482,8 @@ static int load_codes(const View *view, ptrdiff_t first, ptrdiff_t n, ptrdiff_t 
         for (i = 0; i < n; ++i) {
             const double y = ((const double *)x)[i];
             const int64_t c = y >= low && y < high ? (int64_t)y : whole - 1;
-            code[i] = (ptrdiff_t)(c - whole);
-            outside |= code[i] | -(ptrdiff_t)(y != (double)c);
+            code[i] = y == (double)c ? (ptrdiff_t)(c - whole) : -1;
+            outside |= code[i];
         }
     } else {
         const uint64_t low = codes ? 0 : (uint64_t)classes->whole[0];
