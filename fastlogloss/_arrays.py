@@ -39,6 +39,7 @@ def sum_tolerance(eps):
 
 
 FLOAT64 = np.dtype(np.float64)
+_FLOATS = (np.float64, np.float32, np.float16)
 _PRECISIONS = frozenset([FLOAT64, *_NARROW_EPS])
 DOUBLE = limits(FLOAT64, 1000)  # for all that take the short way
 
@@ -58,7 +59,7 @@ def as_array(values):
             array = np.asarray(values)
         except Exception:  # whatever a foreign object raises, scikit-learn raises again
             array = _widened(values)
-    if array is not None and array.dtype.kind == "V":
+    if array is not None and (array.dtype.kind == "V" or array.dtype.isbuiltin == 2):
         # bfloat16 and its like, types of extensions of numpy. float64 holds them all.
         if np.can_cast(array.dtype, np.float64):
             array = array.astype(np.float64)
@@ -154,16 +155,24 @@ def as_numbers(values):
 
 
 def _as_numbers(array):
-    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
-        return array.astype(np.float64)  # kernels read nothing wider
     if array.dtype.kind != "O":
-        return array
+        return readable(array)
     try:
         if first_unreal(array) is None:
             return array.astype(np.float64)
     except Exception:  # scikit-learn raises it again
         pass
     return None
+
+
+def readable(array):
+    """The array, as float64 if it is of floats that kernels do not read.
+
+    Such are those of more than 64 bits, and of 8 bits, of extensions of numpy.
+    """
+    if array.dtype.kind == "f" and array.dtype.type not in _FLOATS:
+        return array.astype(np.float64)
+    return array
 
 
 def legible(values):

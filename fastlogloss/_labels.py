@@ -80,7 +80,7 @@ def read(y: Any) -> NDArray[Any] | Factorized | None:
     -------
     ndarray of shape (n,), Factorized or None
     """
-    if type(y) is np.ndarray and y.dtype.kind != "V":
+    if type(y) is np.ndarray and y.dtype.kind != "V" and y.dtype.isbuiltin != 2:
         return y if y.ndim == 1 else _ravel(y)
     if _is_pandas_extension(y):
         # Categories, nullable and Arrow-backed columns: numpy sees only objects.

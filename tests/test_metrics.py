@@ -425,7 +425,7 @@ class TestRowSums:
             lambda: d2_log_loss_score(codes, p),
             lambda: sample_log_loss(codes, p),
             lambda: sample_log_loss(codes, p, out=np.empty(len(p))),
-            lambda: scorers._log_loss_by_class(codes, p, classes=classes[::-1]),
+            lambda: scorers._log_loss_by_class(codes, p, classes=classes[::-1].tolist()),
         ):
             given = outcome(call).warnings
             assert len(given) <= 1

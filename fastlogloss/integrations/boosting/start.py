@@ -76,7 +76,7 @@ def initial_score(
     """
     options = checked_options("auto", True, soft_targets, 0.0)._replace(y_name="y")
     targets = read_targets_alone(y, sample_weight, classes, options)
-    codes, weights = targets.codes.whole, targets.weights
+    codes, weights = targets.codes.y, targets.weights
     if weights is not None:  # their sum could overflow; a power of 2 changes no bit
         weights = np.ldexp(weights, -np.frexp(np.abs(weights).max())[1])
     if not soft_targets:
