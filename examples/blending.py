@@ -104,7 +104,7 @@ def by_l_bfgs(loss, models, jac=True):
 
     def derivatives(u):
         w, p = blend(u)
-        value, by_p = loss.gradient(p)
+        value, by_p = loss.loss_gradient(p)
         by_w = flat @ by_p.ravel()
         return value, w * (by_w - w @ by_w)
 

@@ -1,21 +1,18 @@
 """Log loss with its gradient and hessian, in one pass."""
 
-from fastlogloss._scores import (
-    checked_labels,
-    checked_options,
-    derivatives,
-    read_scores,
-    read_targets,
-    read_weights,
-)
+import functools
+
+from fastlogloss._derivatives import check_hessian, derivatives
+from fastlogloss._policy import check_normalize, remark, solve
+from fastlogloss._problem import Call, spec_of
 
 
 def log_loss_gradient(
     y_true,
     y_score,
     *,
-    sample_weight=None,
     normalize=True,
+    sample_weight=None,
     labels=None,
     eps="auto",
     from_logits=False,
@@ -39,11 +36,11 @@ def log_loss_gradient(
         Probabilities, or logits with `from_logits`. One column is that of the greater
         label. Columns of a data frame that are named for the classes have to be in
         their order.
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows, finite. With `normalize` their sum must not be zero.
     normalize : bool, default=True
         Return the mean loss, and the derivatives of the mean: those of the sum,
         divided by the sum of the weights.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, finite. With `normalize` their sum must not be zero.
     labels : array-like of shape (n_classes,), default=None
         All labels, sorted; needed if some do not occur in `y_true`, as in small
         batches.
@@ -100,25 +97,17 @@ def log_loss_gradient(
     >>> gradient
     array([ 1.03057681e-09, -2.50000000e-01])
     """
-    return _derivatives(
-        y_true,
-        y_score,
-        sample_weight,
-        labels,
-        checked_options(eps, from_logits, soft_targets, label_smoothing),
-        normalize=normalize,
-        order=1,
-        hessian="exact",
-        out=out,
-    )
+    spec = spec_of(eps, from_logits, soft_targets, label_smoothing)
+    call = Call(y_true, y_score, sample_weight, labels, normalize, spec)
+    return _derivatives(call, 1, "exact", out)
 
 
 def log_loss_gradient_hessian(
     y_true,
     y_score,
     *,
-    sample_weight=None,
     normalize=True,
+    sample_weight=None,
     labels=None,
     eps="auto",
     from_logits=False,
@@ -139,10 +128,10 @@ def log_loss_gradient_hessian(
         Labels or, with `soft_targets`, targets; as in :func:`log_loss_gradient`.
     y_score : array-like of shape (n_samples,), (n_samples, 1) or (n_samples, n_classes)
         Probabilities, or logits with `from_logits`.
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows, finite. With `normalize` their sum must not be zero.
     normalize : bool, default=True
         The mean and its derivatives; otherwise those of the sum.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, finite. With `normalize` their sum must not be zero.
     labels : array-like of shape (n_classes,), default=None
         All labels, sorted; needed if some do not occur in `y_true`.
     eps : "auto" or float in [0, 0.5), default="auto"
@@ -201,23 +190,20 @@ def log_loss_gradient_hessian(
     >>> gradient, hessian
     (array([ 0.5, -0.5]), array([0.25, 0.25]))
     """
-    return _derivatives(
-        y_true,
-        y_score,
-        sample_weight,
-        labels,
-        checked_options(eps, from_logits, soft_targets, label_smoothing),
-        normalize=normalize,
-        order=2,
+    spec = spec_of(eps, from_logits, soft_targets, label_smoothing)
+    call = Call(y_true, y_score, sample_weight, labels, normalize, spec)
+    return _derivatives(call, 2, hessian, out)
+
+
+def _derivatives(call, order, hessian, out):
+    check_normalize(call)
+    check_hessian(hessian, call.spec.from_logits)
+    run = functools.partial(
+        derivatives,
+        normalize=call.normalize,
+        order=order,
         hessian=hessian,
         out=out,
+        remark=remark,
     )
-
-
-def _derivatives(y_true, y_score, sample_weight, labels, options, **request):
-    scores = read_scores(y_score, options)
-    normalize = request["normalize"]
-    weights, weight_sum = read_weights(sample_weight, len(scores.p), normalize)
-    labels = checked_labels(labels)
-    targets = read_targets(y_true, scores, weights, weight_sum, labels)
-    return derivatives(targets, scores, check_seen=labels is None, **request)
+    return solve(call, run)

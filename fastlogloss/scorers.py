@@ -14,19 +14,14 @@ import functools
 import numpy as np
 from sklearn.metrics import make_scorer
 
-from fastlogloss._arrays import legible, precision
 from fastlogloss._engine import null_loss
 from fastlogloss._errors import shortened
 from fastlogloss._labels import encode, read
-from fastlogloss._problem import evaluate
+from fastlogloss._losses import explained, loss_of, sums_of, weight_of
+from fastlogloss._policy import remark, solve
+from fastlogloss._problem import Call, is_plain, spec_of
 from fastlogloss._responses import objection
-from fastlogloss._scores import (
-    check_columns,
-    checked_eps,
-    column_names,
-    read_weights,
-)
-from fastlogloss._sklearn import ask_about_sums, original
+from fastlogloss._sklearn import original
 from fastlogloss.metrics import d2_log_loss_score, log_loss
 
 # make_scorer's own class brings metadata routing, caching of responses and the repr;
@@ -153,51 +148,26 @@ def _is_matrix(y):
     return len(shape) != 1 and shape[1:] != (1,)
 
 
-def _evaluate_by_class(
-    metric, y_true, y_proba, classes, sample_weight, eps=None, from_logits=False
-):
-    """An `Evaluation`, or what scikit-learn makes of the input once it is in order."""
+def _solve_by_class(metric, run, y_true, y_proba, classes, sample_weight, spec):
+    """What `run` makes of the Problem of scores whose columns have these classes."""
     classes = np.asarray(classes).tolist()
-    if from_logits:
-        read_weights(sample_weight, len(y_proba))  # or an error
-        check_columns(column_names(y_proba), classes, "y_proba")
-    found = evaluate(
-        y_true,
-        y_proba,
-        sample_weight,
-        eps=eps,
-        classes=classes,
-        from_logits=from_logits,
-    )
-    if found is not None and found.codes is None:  # some labels are no class
-        label = np.ravel(y_true)[:1].tolist()[0]
-        if isinstance(label, str) != isinstance(classes[0], str):
-            raise ValueError(
-                f"y_true holds {label!r}, but the classes of the estimator are "
-                f"{shortened(classes)}"
-            )
-    if found is not None and found.weight.value != 0:
-        if found.bad_sum_from >= 0:
-            ask_about_sums(found)
+    call = Call(y_true, y_proba, sample_weight, spec=spec, classes=classes)
+    call = call._replace(names=call.names._replace(scores="y_proba"))
+    if is_plain(spec):
+        call = call._replace(metric=metric)
+
+    def checked(problem):
+        found = run(problem)
+        if problem.targets.has_unseen:
+            label = np.ravel(y_true)[:1].tolist()[0]
+            if isinstance(label, str) != isinstance(classes[0], str):
+                raise ValueError(
+                    f"y_true holds {label!r}, but the classes of the estimator are "
+                    f"{shortened(classes)}"
+                )
         return found
-    if from_logits:
-        # scikit-learn has no such loss; ours says what is wrong.
-        return log_loss(
-            y_true,
-            y_proba,
-            sample_weight=sample_weight,
-            labels=sorted(classes),
-            from_logits=True,
-        )
-    y_true, y_proba = legible(y_true), legible(y_proba)
-    order = sorted(range(len(classes)), key=classes.__getitem__)
-    labels = [classes[i] for i in order]
-    if labels != classes:
-        y_proba = np.asarray(y_proba, precision(y_proba))
-        if y_proba.ndim == 1:
-            y_proba = np.stack([1 - y_proba, y_proba], axis=1)
-        y_proba = y_proba[:, order]
-    return original(metric)(y_true, y_proba, sample_weight=sample_weight, labels=labels)
+
+    return solve(call, checked, is_answer=spec.eps is None)
 
 
 def _log_loss_by_class(
@@ -210,32 +180,39 @@ def _log_loss_by_class(
     eps="auto",
     from_logits=False,
 ):
-    low = checked_eps(eps)
-    found = _evaluate_by_class(
-        "log_loss", y_true, y_proba, classes, sample_weight, low, from_logits
+    def run(problem):
+        loss, sums = loss_of(problem, normalize)
+        remark(problem, sums)
+        return loss
+
+    spec = spec_of(eps, from_logits, False, 0.0)
+    return _solve_by_class(
+        "log_loss", run, y_true, y_proba, classes, sample_weight, spec
     )
-    if isinstance(found, float):
-        return found
-    return found.mean if normalize else float(found.loss)
 
 
 def _d2_log_loss_score_by_class(y_true, y_proba, *, classes, sample_weight=None):
-    found = None
-    if np.shape(y_proba)[0] >= 2:
-        found = _evaluate_by_class(
-            "d2_log_loss_score", y_true, y_proba, classes, sample_weight
-        )
-    if found is None:
+    if np.shape(y_proba)[0] < 2:
         return original("d2_log_loss_score")(y_true, y_proba)  # a warning and NaN
-    if isinstance(found, float):
-        return found
-    codes, n_classes = found.codes, found.n_classes
-    if codes is None:  # labels without a column have a share of the rows all the same
-        encoded = encode(read(y_true), limit=len(found.proba))
+
+    def run(problem):
+        sums = sums_of(problem)
+        weight = weight_of(problem, sums, normalize=True)
+        remark(problem, sums)
+        targets = problem.targets
+        if not targets.has_unseen:
+            return explained(problem, sums.loss, weight)
+        # Labels without a column have a share of the rows all the same.
+        encoded = encode(read(y_true), limit=len(problem.p))
         if encoded is None:
             raise RuntimeError("y_true was changed by another thread during the call")
-        codes, n_classes = encoded.codes, len(encoded.classes)
-    return 1.0 - found.loss.over(null_loss(codes, n_classes, found.weights))
+        null = null_loss(encoded.codes, len(encoded.classes), targets.weights)
+        return 1.0 - sums.loss.over(null)
+
+    spec = spec_of("auto", False, False, 0.0)
+    return _solve_by_class(
+        "d2_log_loss_score", run, y_true, y_proba, classes, sample_weight, spec
+    )
 
 
 _BY_CLASS = {

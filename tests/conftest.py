@@ -127,23 +127,26 @@ def n_threads(request):
 @pytest.fixture
 def engine(loops, n_threads, monkeypatch):
     """The public functions run on this variant and on as many threads."""
-    from fastlogloss import _engine, metrics
+    from fastlogloss import _engine, _short, metrics
 
     monkeypatch.setattr(_engine, "LossState", loops.LossState)
     monkeypatch.setattr(metrics, "mean_loss", loops.mean_loss)
+    monkeypatch.setattr(_short, "loops", loops)
     monkeypatch.setattr(_engine, "threads_for", lambda nanoseconds: n_threads)
+    _short.state_of.cache_clear()
+    yield
+    _short.state_of.cache_clear()
 
 
 @pytest.fixture
 def fast_path_only(monkeypatch):
     """Handing over to scikit-learn is an error."""
-    from fastlogloss import metrics, scorers
+    from fastlogloss import _sklearn
 
     def refuse(name):
         raise AssertionError(f"{name} was handed over to scikit-learn")
 
-    monkeypatch.setattr(metrics, "original", refuse)
-    monkeypatch.setattr(scorers, "original", refuse)
+    monkeypatch.setattr(_sklearn, "original", refuse)
 
 
 @pytest.fixture(autouse=True)
