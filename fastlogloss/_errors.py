@@ -45,10 +45,13 @@ def refusal(kind, words):
 
 @functools.cache
 def _value_error(kind):
-    def reduce(self):  # no module has the class
-        return refusal, (kind, str(self))
-
-    return type(kind.__name__, (kind, ValueError), {"__reduce__": reduce})
+    methods = {
+        # Whatever the class is made of otherwise, here it is words.
+        "__init__": Exception.__init__,
+        "__str__": lambda self: self.args[0],
+        "__reduce__": lambda self: (refusal, (kind, self.args[0])),
+    }
+    return type(kind.__name__, (kind, ValueError), methods)
 
 
 class Objection(Exception):

@@ -164,24 +164,30 @@ def read_classes(labels, drop_in):
     """
     if labels is None:
         return None, False
-    found = None
+    array = None
     if type(labels) is list or is_array_like(labels):
         found = sorted_labels(labels)
         if found is not None:
             return found, False
-        if np.ndim(labels) == 1 and (not drop_in or read(labels) is not None):
-            try:
-                found = class_list(labels)
-            except ValueError:
-                found = None
-    if found is None:
-        raise Objection(
-            "labels",
-            f"labels must be at least two labels, all different. Got {labels!r}",
-            unread=True,
-        )
-    in_order = sorted(found)
-    return in_order, in_order != found
+        array = read(labels) if np.ndim(labels) == 1 else None
+    if isinstance(array, Factorized):
+        array = np.array(array.found)
+    for values in (array, None if drop_in else plain_strings(labels)):
+        found = None if values is None else _in_order(values)
+        if found is not None:
+            return found, found != values.tolist()
+    raise Objection(
+        "labels",
+        lambda: f"labels must be at least two labels, all different, got {labels!r}",
+        unread=True,
+    )
+
+
+def _in_order(values):
+    try:
+        return sorted_labels(np.sort(values))
+    except TypeError:  # of objects that have no order
+        return None
 
 
 def read_targets(
