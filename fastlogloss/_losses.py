@@ -19,6 +19,7 @@ from fastlogloss._engine import (
 from fastlogloss._errors import (
     Names,
     Objection,
+    ZeroSum,
     caller_level,
     check_rows,
     find,
@@ -62,7 +63,19 @@ def sums_of(problem, rows=None, **outputs):
         targets.is_guess = False
     if status:
         raise Objection("scores", lambda: _explain(status, problem))
+    if targets.minus is not None and rows is None:
+        sums = _less(problem, sums, outputs)
     return sums
+
+
+def _less(problem, sums, outputs):
+    """`Sums` once the targets that count less than nothing have been added too."""
+    arrays = {"gradient", "hessian"} & set(outputs)
+    others = {name: np.empty(outputs[name].shape) for name in arrays}
+    rest = sums_of(problem.minus, **(outputs | others))
+    for name, other in others.items():
+        outputs[name] += other
+    return sums._replace(loss=sums.loss + rest.loss)
 
 
 def _sums_of_unseen(problem):
@@ -188,27 +201,27 @@ def write_rows(problem, out):
     """Losses of rows that have been validated, into `out`, which they may overlap."""
     targets, p = problem.targets, problem.p
     check_rows(out, len(p))
-    is_free = targets.times is None and not overlap(out, p, targets.codes.y)
-    rows = out if is_free else np.empty(len(p))
-    if add(targets.codes, p, None, problem.spec, rows).status & INVALID:
-        raise_changed()
     if targets.times is not None:
-        rows = _times(rows, targets)
+        rows, _ = rows_of(problem)
+    else:
+        rows = np.empty(len(p)) if overlap(out, p, targets.codes.y) else out
+        if add(targets.codes, p, None, problem.spec, rows).status & INVALID:
+            raise_changed()
     if rows is not out:
         out[...] = rows
     return out
 
 
 def rows_of(problem):
-    """(losses of rows, Sums)"""
-    rows = np.empty(len(problem.p))
+    """Losses of rows, and the `Sums`."""
+    rows, targets = np.empty(len(problem.p)), problem.targets
     sums = sums_of(problem, rows)
-    return (rows if problem.targets.times is None else _times(rows, problem.targets)), sums
-
-
-def _times(rows, targets):
-    # A row without a label has no loss, be it infinite.
-    return np.where(targets.times == 0, 0.0, rows * targets.times)
+    if targets.times is not None:
+        with np.errstate(invalid="ignore"):  # a row without a label has no loss
+            rows = np.where(targets.times == 0, 0.0, rows * targets.times)
+        if targets.minus is not None:
+            rows -= rows_of(problem.minus)[0]
+    return rows, sums
 
 
 def explained(problem, loss, weight):
@@ -219,6 +232,8 @@ def explained(problem, loss, weight):
         null = null_loss(targets.codes, targets.n_classes, targets.weights)
         return 1.0 - loss.over(null)
     mean = _mean_target(targets, weight, spec.soft)
+    if targets.minus is not None:
+        mean += _mean_target(targets.minus, weight, spec.soft)
     if spec.smoothing:
         rest = math.fsum(mean) / targets.n_classes
         mean = (1.0 - spec.smoothing) * mean + spec.smoothing * rest
@@ -228,6 +243,8 @@ def explained(problem, loss, weight):
     ones = StoredCodes(np.ones(len(share), np.uint8))
     add(ones, share, None, _USUAL._replace(eps=low), losses)
     null = math.fsum(m * loss for m, loss in zip(mean, losses, strict=True) if m)
+    if null == 0:
+        raise ZeroSum("D2 is not defined where the shares of the classes cost nothing")
     return 1.0 - Sum(loss.over(weight)).over(Sum(null))
 
 

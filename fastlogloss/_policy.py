@@ -33,7 +33,7 @@ def solve(call, run, *, is_answer=True):
         except Objection as raised:
             objection = raised
         argument = objection.argument
-        if call.metric is not None and not call.is_settled:
+        if call.drop_in and not call.is_settled:
             is_zero = objection.error is ZeroSum
             with np.errstate(all="ignore" if is_zero or not is_answer else None):
                 value = _ask(call)
@@ -62,10 +62,10 @@ def _ask(call):
         "sample_weight": legible(call.sample_weight),
         "labels": call.labels,
     }
-    if call.metric == "log_loss":
+    if call.function == "log_loss":
         keywords["normalize"] = call.normalize
-    metric = _sklearn.original(call.metric)
-    return metric(legible(call.y_true), legible(call.scores), **keywords)
+    function = _sklearn.original(call.function)
+    return function(legible(call.y_true), legible(call.scores), **keywords)
 
 
 def _ask_about(objection, call):
@@ -105,7 +105,7 @@ def check_normalize(call):
         return
     except TypeError as error:
         objection = Objection("normalize", str(error))
-    if call.metric is not None:
+    if call.drop_in:
         _ask(call)
     try:
         _sklearn.original("log_loss")([0, 1], [0.5, 0.5], normalize=call.normalize)

@@ -30,7 +30,8 @@ class Call(NamedTuple):
     normalize: object = True
     spec: Spec = _PLAIN
     names: Names = Names()
-    metric: str | None = None  # scikit-learn's function that this is a drop-in for
+    function: str = "log_loss"  # scikit-learn's, of the same arguments
+    drop_in: bool = False  # whether this is that function, in every respect
     classes: list | None = None  # of the columns, in any order, instead of labels
     is_settled: bool = False  # scikit-learn has accepted all of it, with its warnings
 
@@ -69,8 +70,13 @@ class Problem:
         self.targets = targets
         self.names = names
         self.unsorted = unsorted
-        self.drop_in = call is not None and call.metric is not None
+        self.drop_in = call is not None and call.drop_in
         self.is_settled = call is not None and call.is_settled
+
+    @property
+    def minus(self):
+        """The Problem of what is to be taken away."""
+        return Problem(self.scores, self.targets.minus, self.names)
 
     @property
     def p(self):
@@ -83,7 +89,7 @@ class Problem:
 
 def read(call):
     """The `Problem` of a `Call`, or an Objection."""
-    drop_in = call.metric is not None
+    drop_in = call.drop_in
     scores = read_scores(call.scores, call.spec, call.names, strict=True)
     if drop_in:
         scores = scores._replace(columns=None)

@@ -74,6 +74,8 @@ def state_of(n_columns, *options):
 
 def _codes(y, n_columns, labels):
     """Labels as codes: all of them occur, or they are named. Or None."""
+    if y.ndim != 1:
+        return None
     if labels is None:
         even = _even(len(y), n_columns)
         if loops.mean_loss(y, even, *DOUBLE) is not None:  # it sees them all
@@ -100,7 +102,7 @@ def _all_codes(n_columns):
 def _codes_of_two(y, labels):
     """Codes of two whole numbers, the greater being 1; or None."""
     kind = y.dtype.char
-    if kind not in "lqd" or y.itemsize != 8 or y.ndim != 1:
+    if kind not in "lqd" or y.itemsize != 8:
         return None
     if not (y.flags.c_contiguous and y.flags.aligned and y.dtype.isnative):
         return None

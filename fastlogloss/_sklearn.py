@@ -88,8 +88,8 @@ def ask_about(argument, call, scores=None):
     The other arguments are as many as the `scores`, which have been read.
     """
     if argument == "scores":
-        if not is_array_like(call.scores):
-            original("log_loss")([0, 1], call.scores)
+        if not is_array_like(call.scores) or np.isscalar(call.scores):
+            original(call.function)([0, 1], call.scores)
         _check_array(call.scores)
         return
     n, n_classes = len(scores.p), scores.n_classes
@@ -116,16 +116,16 @@ def _even(n, n_classes):
 def as_read(argument, call):
     """A call with an argument as scikit-learn reads it, once it has accepted it.
 
-    None where that loses what the argument means: a mask, a unit, objects that are no
-    numbers though their texts are.
+    None where that loses what scores mean: a mask, a unit, objects that are no numbers
+    though their texts are.
     """
-    value = getattr(call, "labels" if argument == "labels" else argument)
-    array = as_array(value)
-    if array is None and isinstance(value, np.ndarray):
-        return None
-    if argument != "y_true" and array is not None and array.dtype.kind == "O":
-        return None
     if argument == "scores":
+        array = as_array(call.scores)
+        is_lost = isinstance(call.scores, np.ndarray) if array is None else (
+            array.dtype.kind == "O"
+        )
+        if is_lost and not call.drop_in:
+            return None
         return call._replace(scores=np.asarray(_check_array(call.scores)))
     if argument == "sample_weight":
         weights = np.asarray(call.sample_weight).astype(np.float64)
@@ -162,10 +162,9 @@ def _binarized(y_true, labels):
     y = np.asarray(binarizer.transform(y_true))
     if y.shape[1] == 1:
         y = np.hstack([1 - y, y])
-    times = y.sum(axis=1)
-    if (times == 1).all() and (y >= 0).all():
+    if (y.sum(axis=1) == 1).all() and (y >= 0).all():
         return Encoded(StoredCodes(y.argmax(axis=1)), binarizer.classes_.tolist(), False)
-    return ManyHot(y, times)
+    return ManyHot(y)
 
 
 def _worst_sum(p, start, stop, precision):

@@ -38,10 +38,9 @@ _EPSILONS = {"bfloat16": 2.0**-7, "float16": 2.0**-10, "float32": 2.0**-23}
 
 
 class ManyHot(NamedTuple):
-    """Rows of several labels: how often each, and how many that is in all."""
+    """Rows of several labels: how often each is there."""
 
     counts: np.ndarray  # (n, K)
-    times: np.ndarray  # (n,)
 
 
 class Targets:
@@ -68,13 +67,15 @@ class Targets:
         How many labels there are in each row, where that is not one; and
     row_weights : ndarray or None
         the weights without it, by which a mean is taken.
+    minus : Targets or None
+        What is to be taken away: labels that count less than nothing.
     weight_sum : float or None
         Of `row_weights`, where it is known; infinite beyond the range of floats.
     """
 
     __slots__ = (
-        *("classes", "codes", "has_unseen", "is_guess", "n_classes", "needs_all"),
-        *("row_weights", "takes_unseen", "times", "weight_sum", "weights"),
+        *("classes", "codes", "has_unseen", "is_guess", "minus", "n_classes"),
+        *("needs_all", "row_weights", "takes_unseen", "times", "weight_sum", "weights"),
     )
 
     def __init__(self, codes, classes, n_classes, weights, weight_sum=None):
@@ -84,7 +85,7 @@ class Targets:
         self.is_guess = self.needs_all = False
         self.takes_unseen = self.has_unseen = False
         self.weights = self.row_weights = weights
-        self.times = None
+        self.times = self.minus = None
         self.weight_sum = weight_sum
 
     def __len__(self):
@@ -174,7 +175,7 @@ def read_classes(labels, drop_in):
         array = np.array(array.found)
     for values in (array, None if drop_in else plain_strings(labels)):
         found = None if values is None else _in_order(values)
-        if found is not None:
+        if found is not None and len(found) == len(labels):
             return found, found != values.tolist()
     raise Objection(
         "labels",
@@ -203,7 +204,7 @@ def read_targets(
             unread=not scores.spec.soft,
         )
     if isinstance(y_true, ManyHot):
-        return _many_hot(y_true, scores, weights, names)
+        return _many_hot(y_true.counts, scores, weights)
     if scores.spec.soft:
         codes = read_soft(y_true, names.targets)
         if codes.whole.shape != shape:
@@ -252,15 +253,13 @@ def look_up(targets, y, classes, names, drop_in, columns=None):
     check_columns(columns, targets.classes, names.scores)
 
 
-def _many_hot(y, scores, weights, names):
-    """A row of several labels is a soft target, so many times as there are labels."""
-    at = find(lambda counts: counts < 0, y.counts)
-    if at is not None:
-        raise Objection(
-            "y_true", f"{names.targets} is {y.counts[at]} in {place(at)}, less than 0"
-        )
-    times = y.times.astype(np.float64)
-    shares = y.counts / np.maximum(times, 1.0)[:, None]
+def _many_hot(counts, scores, weights):
+    """A row of several labels is a soft target, so many times as there are labels.
+
+    Of the two values of a matrix one may be negative, to scikit-learn too.
+    """
+    times = np.maximum(counts, 0).sum(axis=1, dtype=np.float64)
+    shares = np.maximum(counts, 0) / np.maximum(times, 1.0)[:, None]
     shares[times == 0, 0] = 1.0  # which counts for nothing
     if scores.p.ndim == 1:
         shares = shares[:, 1].copy()
@@ -268,6 +267,9 @@ def _many_hot(y, scores, weights, names):
     targets = Targets(codes, [], scores.n_classes, weights)
     targets.times = times
     targets.weights = times if weights is None else weights * times
+    if (counts < 0).any():
+        targets.minus = _many_hot(np.maximum(-counts, 0), scores, weights)
+        targets.minus.weights = -targets.minus.weights
     return targets
 
 

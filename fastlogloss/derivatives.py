@@ -29,9 +29,9 @@ def log_loss_gradient(
     Parameters
     ----------
     y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
-        Labels; with `soft_targets` numbers in [0, 1]: the probability of class 1, or
-        rows of a distribution, whose sum is 1 within 1e-6 (float32
-        targets: 3.5e-4, float16: 0.03, bfloat16: 0.09).
+        Labels, or an indicator matrix of them; with `soft_targets` numbers in [0, 1]:
+        the probability of class 1, or rows of a distribution, whose sum is 1 within
+        1e-6 (float32 targets: 3.5e-4, float16: 0.03, bfloat16: 0.09).
     y_score : array-like of shape (n_samples,), (n_samples, 1) or (n_samples, n_classes)
         Probabilities, or logits with `from_logits`. One column is that of the greater
         label. Columns of a data frame that are named for the classes have to be in
@@ -40,10 +40,11 @@ def log_loss_gradient(
         Return the mean loss, and the derivatives of the mean: those of the sum,
         divided by the sum of the weights.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows, finite. With `normalize` their sum must not be zero.
+        Weights of the rows, finite; some may be negative. With `normalize` their sum
+        must not be zero.
     labels : array-like of shape (n_classes,), default=None
-        All labels, sorted; needed if some do not occur in `y_true`, as in small
-        batches.
+        All labels, sorted (else they are, with scikit-learn's warning); needed if some
+        do not occur in `y_true`, as in small batches.
     eps : "auto" or float in [0, 0.5), default="auto"
         Where to clip probabilities, as in :func:`log_loss`; logits are not clipped.
     from_logits : bool, default=False
@@ -73,14 +74,15 @@ def log_loss_gradient(
 
     Raises
     ------
-    ValueError, TypeError
+    ValueError, TypeError, ZeroDivisionError
         For arguments that are not as above; the message names the argument and the
-        first row.
+        first row. What :func:`log_loss` refuses is refused by an error of the same
+        class, which is a ValueError as well.
 
     Warns
     -----
     UserWarning
-        If rows of probabilities do not sum to one.
+        If rows of probabilities do not sum to one; of unsorted `labels`.
 
     References
     ----------
@@ -131,9 +133,11 @@ def log_loss_gradient_hessian(
     normalize : bool, default=True
         The mean and its derivatives; otherwise those of the sum.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows, finite. With `normalize` their sum must not be zero.
+        Weights of the rows, finite; some may be negative. With `normalize` their sum
+        must not be zero.
     labels : array-like of shape (n_classes,), default=None
-        All labels, sorted; needed if some do not occur in `y_true`.
+        All labels, sorted (else they are, with scikit-learn's warning); needed if some
+        do not occur in `y_true`.
     eps : "auto" or float in [0, 0.5), default="auto"
         Where to clip probabilities.
     from_logits : bool, default=False
@@ -157,14 +161,15 @@ def log_loss_gradient_hessian(
 
     Raises
     ------
-    ValueError, TypeError
+    ValueError, TypeError, ZeroDivisionError
         For arguments that are not as above; the message names the argument and the
-        first row.
+        first row. What :func:`log_loss` refuses is refused by an error of the same
+        class, which is a ValueError as well.
 
     Warns
     -----
     UserWarning
-        If rows of probabilities do not sum to one.
+        If rows of probabilities do not sum to one; of unsorted `labels`.
 
     Notes
     -----

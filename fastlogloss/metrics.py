@@ -52,9 +52,9 @@ def log_loss(
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,)
-        True labels, numbers or strings. An indicator matrix is handed over to
-        scikit-learn.
+    y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
+        True labels, numbers or strings; or an indicator matrix of them, of which a row
+        costs the sum over its labels.
     y_proba : array-like of shape (n_samples,) or (n_samples, n_classes)
         Probabilities, as `predict_proba` returns them; of the greater label if
         one-dimensional or of one column. Columns are in the order of the sorted
@@ -64,7 +64,8 @@ def log_loss(
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows, finite; some may be negative.
     labels : array-like of shape (n_classes,), default=None
-        All labels, sorted; needed if some do not occur in `y_true`.
+        All labels, sorted (else they are, with scikit-learn's warning); needed if some
+        do not occur in `y_true`.
     y_pred : array-like
         Former name of `y_proba`, with scikit-learn's deprecation warning.
     eps : "auto" or float in [0, 0.5), default="auto"
@@ -100,7 +101,7 @@ def log_loss(
         TypeError for an `eps` that is no number in [0, 0.5), a `label_smoothing` that
         is none in [0, 1), and `y_pred` with what scikit-learn has no word for. From
         logits, soft targets or smoothed labels, errors name argument and row
-        themselves.
+        themselves; they are of scikit-learn's class, and ValueErrors.
 
     Warns
     -----
@@ -122,7 +123,8 @@ def log_loss(
     The one intended difference: float32 and float16 probabilities are clipped by the
     epsilon of their dtype, as scikit-learn does, but all maths is float64. What the
     fast path does not read (indicator matrices, device arrays, input with errors) is
-    handed over to scikit-learn's own function.
+    handed over to scikit-learn's own function; with options that it does not have, the
+    argument is read as scikit-learn reads it.
 
     References
     ----------
@@ -154,8 +156,7 @@ def log_loss(
             return loss
     spec = spec_of(eps, from_logits, soft_targets, label_smoothing)
     call = Call(y_true, y_proba, sample_weight, labels, normalize, spec, _NAMES)
-    if is_plain(spec):
-        call = call._replace(metric="log_loss")
+    call = call._replace(drop_in=is_plain(spec))
     is_answer = is_plain(spec) and spec.eps is None
     if not _is_default(y_pred):
         if not is_plain(spec):
@@ -192,20 +193,33 @@ def d2_log_loss_score(
     .. math::
         D^2 = 1 - \frac{L(y, p)}{L(y, \bar p)}
 
-    where :math:`\bar p` gives to each class its (weighted) share of `y_true`.
+    where :math:`\bar p` gives to each class its (weighted) share of `y_true`: the mean
+    target, after smoothing, of targets. In click models :math:`1 - D^2` is called the
+    normalized entropy (or cross-entropy).
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,)
-        True labels, numbers or strings.
+    y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
+        True labels, numbers or strings, or an indicator matrix of them; with
+        `soft_targets` targets.
     y_proba : array-like of shape (n_samples,) or (n_samples, n_classes)
         Probabilities; as in :func:`log_loss`.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows, finite; some may be negative.
     labels : array-like of shape (n_classes,), default=None
-        All labels, sorted; needed if some do not occur in `y_true`.
+        All labels, sorted (else they are, with scikit-learn's warning); needed if some
+        do not occur in `y_true`.
     y_pred : array-like
         Former name of `y_proba`, with scikit-learn's deprecation warning.
+    eps : "auto" or float in [0, 0.5), default="auto"
+        Where to clip, as in :func:`log_loss`, the shares too. "auto" clips these as
+        float64, whatever `y_proba` is, as scikit-learn does.
+    from_logits : bool, default=False
+        `y_proba` holds logits; as in :func:`log_loss`.
+    soft_targets : bool, default=False
+        `y_true` holds targets; as in :func:`log_loss`.
+    label_smoothing : float in [0, 1), default=0.0
+        Share of every target that is spread evenly over all classes.
 
     Returns
     -------
@@ -224,6 +238,9 @@ def d2_log_loss_score(
     D. McFadden (1974). Conditional logit analysis of qualitative choice behavior. In
     P. Zarembka (ed.), Frontiers in Econometrics, pp. 105-142. Academic Press.
 
+    X. He et al. (2014). Practical lessons from predicting clicks on ads at Facebook.
+    ADKDD'14, section 2.2: normalized entropy.
+
     Examples
     --------
     >>> from fastlogloss import d2_log_loss_score
@@ -232,8 +249,7 @@ def d2_log_loss_score(
     """
     spec = spec_of(eps, from_logits, soft_targets, label_smoothing)
     call = Call(y_true, y_proba, sample_weight, labels, True, spec, _NAMES)
-    if is_plain(spec):
-        call = call._replace(metric="d2_log_loss_score")
+    call = call._replace(function="d2_log_loss_score", drop_in=is_plain(spec))
     is_answer = is_plain(spec) and spec.eps is None
     if not _is_default(y_pred):
         if not is_plain(spec):
@@ -278,7 +294,8 @@ def sample_log_loss(
     y_proba : array-like of shape (n_samples,) or (n_samples, n_classes)
         Probabilities; as in :func:`log_loss`.
     labels : array-like of shape (n_classes,), default=None
-        All labels, sorted; needed if some do not occur in `y_true`.
+        All labels, sorted (else they are, with scikit-learn's warning); needed if some
+        do not occur in `y_true`.
     eps : "auto" or float in [0, 0.5), default="auto"
         Where to clip; as in :func:`log_loss`.
     from_logits : bool, default=False
@@ -329,8 +346,7 @@ def sample_log_loss(
         check_out(out, (np.float64,))
     spec = spec_of(eps, from_logits, soft_targets, label_smoothing)
     call = Call(y_true, y_proba, None, labels, True, spec, _NAMES)
-    if is_plain(spec):
-        call = call._replace(metric="log_loss")
+    call = call._replace(drop_in=is_plain(spec))
 
     def run(problem):
         if out is None:
@@ -352,9 +368,9 @@ def _is_default(y_pred):
 def _renamed(call, y_pred):
     """scikit-learn's word on `y_pred`, or its refusal of both; and the call by it."""
     keywords = {"sample_weight": call.sample_weight, "labels": call.labels}
-    if call.metric == "log_loss":
+    if call.function == "log_loss":
         keywords["normalize"] = call.normalize
     if call.scores is not None:
         keywords["y_proba"] = call.scores
-    value = _sklearn.original(call.metric)(call.y_true, y_pred=y_pred, **keywords)
+    value = _sklearn.original(call.function)(call.y_true, y_pred=y_pred, **keywords)
     return value, call._replace(scores=y_pred, is_settled=True)

@@ -153,8 +153,7 @@ def _solve_by_class(metric, run, y_true, y_proba, classes, sample_weight, spec):
     classes = np.asarray(classes).tolist()
     call = Call(y_true, y_proba, sample_weight, spec=spec, classes=classes)
     call = call._replace(names=call.names._replace(scores="y_proba"))
-    if is_plain(spec):
-        call = call._replace(metric=metric)
+    call = call._replace(function=metric, drop_in=is_plain(spec))
 
     def checked(problem):
         found = run(problem)
