@@ -47,7 +47,7 @@ class SklearnLogLoss:
     def __call__(self, p):
         return log_loss(self.y_true, p, labels=self.classes)
 
-    def gradient(self, p):
+    def loss_gradient(self, p):
         q = p[self.true_class]
         eps = np.finfo(p.dtype).eps
         inside = (q > eps) & (q < 1 - eps)

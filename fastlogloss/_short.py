@@ -17,6 +17,7 @@ from fastlogloss._labels import RecordTable
 from fastlogloss._problem import checked_spec
 
 _PAIR = struct.Struct("qq"), struct.Struct("dd")
+_SHORT = 8192  # scores
 _TOLERANCE = 1e-6  # of the sum of a row of float64 targets
 
 
@@ -38,7 +39,7 @@ def mean(y, p, w, labels, *options):
     if n_columns == 0:
         return None
     try:
-        like = state_of(n_columns, *options)
+        like = state_of(loops, n_columns, *options)
     except (TypeError, ValueError):  # the reader says of what
         return None
     if options[2] is False:
@@ -53,23 +54,127 @@ def _are_usual(_, from_logits, soft_targets, smoothing):
     return flags and type(smoothing) is float and smoothing == 0
 
 
+def derivatives(y, p, labels, options, request):
+    """`slopes` of the arguments of the public functions, without weights; or None."""
+    if type(p) is not np.ndarray or type(y) is not np.ndarray:
+        return None
+    n_columns = 1 if p.ndim == 1 else p.shape[1] if p.ndim == 2 else 0
+    if n_columns == 0:
+        return None
+    n_all = 0
+    if labels is not None:
+        if type(labels) is not list or labels != _all_codes(n_columns):
+            return None
+    elif options[2] is False:
+        n_all = max(n_columns, 2)
+    try:
+        new = maker_of(loops, n_columns, *options)
+    except (TypeError, ValueError):  # the reader says of what
+        return None
+    return slopes(new, y, p, None, len(p), n_all, request)
+
+
+def slopes(new, y, p, w, total, n_all, request):
+    """(loss, gradient) or (loss, gradient, hessian), or None.
+
+    Parameters
+    ----------
+    new : callable
+        Makes an empty state; see `maker`.
+    y, p, w
+        Labels that are codes, or targets; scores; weights or None.
+    total : float
+        Sum of the weights.
+    n_all : int
+        Different labels that have to occur.
+    request : tuple
+        normalize, order, factor of the hessian, out.
+    """
+    normalize, order, factor, out = request
+    if p.dtype is not FLOAT64 or not 0 < p.size <= _SHORT or p.base is not None:
+        return None
+    outs = (out,) if order == 1 else out
+    if out is not None:
+        if type(outs) is not tuple or len(outs) != order:
+            return None
+        for o in outs:
+            if not _is_free(o, p, y):
+                return None
+        if order == 2 and outs[0] is outs[1]:
+            return None
+    gradient, hessian = np.empty(p.shape), np.empty(p.shape) if order == 2 else None
+    state, scale = new(), 1.0
+    if normalize:
+        if not 1e-290 < abs(total) < 1e300:
+            return None
+        scale = 1.0 / total
+    if not state.add(
+        y,
+        p,
+        w,
+        gradient=gradient,
+        hessian=hessian,
+        scale=scale,
+        hessian_factor=factor,
+    ):
+        return None
+    if state.status or not state.in_range:
+        return None
+    if n_all and state.n_classes_seen != n_all:
+        return None
+    loss = state.loss
+    if normalize:
+        loss = loss / state.weight
+    found = (gradient,) if order == 1 else (gradient, hessian)
+    if out is None:
+        return loss, *found
+    for o, values in zip(outs, found, strict=True):
+        o[...] = values
+    return loss, *outs
+
+
+def _is_free(out, p, y):
+    """Whether it can be written to and surely is no part of another argument."""
+    return (
+        type(out) is np.ndarray
+        and out.dtype is FLOAT64
+        and out.shape == p.shape
+        and out.flags.writeable
+        and out.base is None
+        and y.base is None
+        and out is not p
+        and out is not y
+    )
+
+
 @functools.lru_cache(maxsize=64, typed=True)
-def state_of(n_columns, *options):
-    """A `LossState` of these options, for its parameters."""
-    spec = checked_spec(*options)
-    low, tolerance = limits(FLOAT64, max(n_columns, 2))
+def maker_of(_, n_columns, *options):
+    """Makes empty states of these options, of the loops in use."""
+    return maker(n_columns, checked_spec(*options), _TOLERANCE)
+
+
+def maker(n_columns, spec, tolerance):
+    """Makes empty states, as the engine does."""
+    low, sums = limits(FLOAT64, max(n_columns, 2))
     if spec.eps is not None:
         low = spec.eps
-    return loops.LossState(
+    return functools.partial(
+        loops.LossState,
         n_columns,
         low,
         1.0 - low,
-        tolerance,
+        sums,
         from_logits=spec.from_logits,
         soft=spec.soft,
         smoothing=spec.smoothing,
-        target_tolerance=_TOLERANCE,
+        target_tolerance=tolerance,
     )
+
+
+@functools.lru_cache(maxsize=64, typed=True)
+def state_of(*arguments):
+    """A state for its parameters alone."""
+    return maker_of(*arguments)()
 
 
 def _codes(y, n_columns, labels):

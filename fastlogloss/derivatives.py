@@ -2,9 +2,12 @@
 
 import functools
 
+from fastlogloss import _short
 from fastlogloss._derivatives import check_hessian, derivatives
 from fastlogloss._policy import check_normalize, remark, solve
 from fastlogloss._problem import Call, spec_of
+
+_EXACT = "exact"
 
 
 def log_loss_gradient(
@@ -99,8 +102,13 @@ def log_loss_gradient(
     >>> gradient
     array([ 1.03057681e-09, -2.50000000e-01])
     """
-    spec = spec_of(eps, from_logits, soft_targets, label_smoothing)
-    call = Call(y_true, y_score, sample_weight, labels, normalize, spec)
+    options = eps, from_logits, soft_targets, label_smoothing
+    if sample_weight is None and type(normalize) is bool:
+        request = normalize, 1, 1.0, out
+        found = _short.derivatives(y_true, y_score, labels, options, request)
+        if found is not None:
+            return found
+    call = Call(y_true, y_score, sample_weight, labels, normalize, spec_of(*options))
     return _derivatives(call, 1, "exact", out)
 
 
@@ -115,7 +123,7 @@ def log_loss_gradient_hessian(
     from_logits=False,
     soft_targets=False,
     label_smoothing=0.0,
-    hessian="exact",
+    hessian=_EXACT,
     out=None,
 ):
     r"""Log loss, its gradient and the diagonal of its hessian, in one pass.
@@ -195,8 +203,13 @@ def log_loss_gradient_hessian(
     >>> gradient, hessian
     (array([ 0.5, -0.5]), array([0.25, 0.25]))
     """
-    spec = spec_of(eps, from_logits, soft_targets, label_smoothing)
-    call = Call(y_true, y_score, sample_weight, labels, normalize, spec)
+    options = eps, from_logits, soft_targets, label_smoothing
+    if sample_weight is None and type(normalize) is bool and hessian is _EXACT:
+        request = normalize, 2, 1.0, out
+        found = _short.derivatives(y_true, y_score, labels, options, request)
+        if found is not None:
+            return found
+    call = Call(y_true, y_score, sample_weight, labels, normalize, spec_of(*options))
     return _derivatives(call, 2, hessian, out)
 
 

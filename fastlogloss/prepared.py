@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from fastlogloss import _kernels
+from fastlogloss import _kernels, _short
 from fastlogloss._arrays import as_array, as_scores, precision
 from fastlogloss._columns import check_columns, column_names
 from fastlogloss._derivatives import check_hessian, derivatives
@@ -40,6 +40,7 @@ _many_like = _kernels.loops.many_like
 _NUMBER = 0.2  # nanoseconds that a score takes `many`, at the least
 _SHORT = 16384  # scores that are soon copied
 _USUAL = Names()
+_EXACT = "exact"
 
 
 class LogLoss:
@@ -107,7 +108,7 @@ class LogLoss:
     array([0.279777, 0.693147])
     """
 
-    __slots__ = ("_like", "_ndim", "_spec", "_targets", "classes")
+    __slots__ = ("_like", "_ndim", "_new", "_spec", "_targets", "classes")
 
     def __init__(
         self,
@@ -141,6 +142,8 @@ class LogLoss:
         # What short arrays go by: a state with the parameters of this one.
         p = np.empty(0) if ndim == 1 else np.empty((0, targets.n_classes))
         put("_like", new_state(p, spec, targets.codes.tolerance))
+        n_columns = 1 if ndim == 1 else targets.n_classes
+        put("_new", _short.maker(n_columns, spec, targets.codes.tolerance))
 
     def __call__(self, y_score, *, normalize=True):
         """Mean loss of scores of shape (n_samples,) or (n_samples, n_classes), in nats.
@@ -222,9 +225,9 @@ class LogLoss:
         >>> loss.loss_gradient([-20.0, 0.0])[1]
         array([ 1.03057681e-09, -2.50000000e-01])
         """
-        return self._derivatives(y_score, normalize, 1, "exact", out)
+        return self._derivatives(y_score, normalize, 1, _EXACT, out)
 
-    def loss_gradient_hessian(self, y_score, *, normalize=True, hessian="exact", out=None):
+    def loss_gradient_hessian(self, y_score, *, normalize=True, hessian=_EXACT, out=None):
         """Loss, gradient and hessian; see :func:`log_loss_gradient_hessian`.
 
         Parameters
@@ -417,8 +420,24 @@ class LogLoss:
             check_columns(scores.columns, self.classes, names.scores + names.of)
         return Problem(scores, targets, names)
 
-    @in_our_words
     def _derivatives(self, y_score, normalize, order, hessian, out):
+        if type(y_score) is np.ndarray and type(normalize) is bool and hessian is _EXACT:
+            targets = self._targets
+            found = _short.slopes(
+                self._new,
+                targets.codes.whole,
+                y_score,
+                targets.weights,
+                targets.weight_sum,
+                0,
+                (normalize, order, 1.0, out),
+            )
+            if found is not None:
+                return found
+        return self._derivatives_at_length(y_score, normalize, order, hessian, out)
+
+    @in_our_words
+    def _derivatives_at_length(self, y_score, normalize, order, hessian, out):
         check_flag("normalize", normalize)
         check_hessian(hessian, self._spec.from_logits)
         return derivatives(

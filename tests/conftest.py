@@ -133,9 +133,6 @@ def engine(loops, n_threads, monkeypatch):
     monkeypatch.setattr(metrics, "mean_loss", loops.mean_loss)
     monkeypatch.setattr(_short, "loops", loops)
     monkeypatch.setattr(_engine, "threads_for", lambda nanoseconds: n_threads)
-    _short.state_of.cache_clear()
-    yield
-    _short.state_of.cache_clear()
 
 
 @pytest.fixture

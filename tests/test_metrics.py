@@ -551,7 +551,6 @@ class TestSameBits:
         from fastlogloss import _engine, _short, metrics
 
         monkeypatch.setattr(_short, "loops", base)
-        _short.state_of.cache_clear()
         monkeypatch.setattr(_engine, "LossState", base.LossState)
         monkeypatch.setattr(metrics, "mean_loss", base.mean_loss)
         monkeypatch.setattr(_engine, "threads_for", lambda nanoseconds: 1)
