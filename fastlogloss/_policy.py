@@ -1,7 +1,7 @@
 """Who answers to an `Objection`: scikit-learn, where it has a say, or we.
 
 A drop-in asks scikit-learn about the whole call, whose error is raised, with a note. A
-function, or an option, that scikit-learn does not have asks about the one argument: what
+function or an option that scikit-learn does not have asks about the one argument: what
 is refused raises an error of that class, in our words; what is accepted is read as
 scikit-learn reads it.
 """

@@ -103,7 +103,9 @@ def ask_about(argument, call, scores=None):
             normalize=bool(call.normalize),
         )
     elif scores.spec.soft:
-        original("log_loss")([0] * n_classes, _even(n_classes, n_classes), labels=call.labels)
+        original("log_loss")(
+            [0] * n_classes, _even(n_classes, n_classes), labels=call.labels
+        )
     else:
         original("log_loss")(call.y_true, p, labels=call.labels)
 
@@ -121,8 +123,10 @@ def as_read(argument, call):
     """
     if argument == "scores":
         array = as_array(call.scores)
-        is_lost = isinstance(call.scores, np.ndarray) if array is None else (
-            array.dtype.kind == "O"
+        is_lost = (
+            isinstance(call.scores, np.ndarray)
+            if array is None
+            else (array.dtype.kind == "O")
         )
         if is_lost and not call.drop_in:
             return None
@@ -163,7 +167,9 @@ def _binarized(y_true, labels):
     if y.shape[1] == 1:
         y = np.hstack([1 - y, y])
     if (y.sum(axis=1) == 1).all() and (y >= 0).all():
-        return Encoded(StoredCodes(y.argmax(axis=1)), binarizer.classes_.tolist(), False)
+        return Encoded(
+            StoredCodes(y.argmax(axis=1)), binarizer.classes_.tolist(), False
+        )
     return ManyHot(y)
 
 

@@ -227,7 +227,9 @@ class LogLoss:
         """
         return self._derivatives(y_score, normalize, 1, _EXACT, out)
 
-    def loss_gradient_hessian(self, y_score, *, normalize=True, hessian=_EXACT, out=None):
+    def loss_gradient_hessian(
+        self, y_score, *, normalize=True, hessian=_EXACT, out=None
+    ):
         """Loss, gradient and hessian; see :func:`log_loss_gradient_hessian`.
 
         Parameters
@@ -421,7 +423,11 @@ class LogLoss:
         return Problem(scores, targets, names)
 
     def _derivatives(self, y_score, normalize, order, hessian, out):
-        if type(y_score) is np.ndarray and type(normalize) is bool and hessian is _EXACT:
+        if (
+            type(y_score) is np.ndarray
+            and type(normalize) is bool
+            and hessian is _EXACT
+        ):
             targets = self._targets
             found = _short.slopes(
                 self._new,

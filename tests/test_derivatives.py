@@ -1083,7 +1083,9 @@ WARNED = {"y_score": P3 * 0.9}
 
 
 class TestTypes:
-    @pytest.mark.parametrize("function", [log_loss_gradient, LogLoss([0, 1]).loss_gradient])
+    @pytest.mark.parametrize(
+        "function", [log_loss_gradient, LogLoss([0, 1]).loss_gradient]
+    )
     def test_byte_order(self, function):
         """Where bytes are swapped float32 is clipped as float64, as in log_loss."""
         p = np.array([1.0, 0.25], "f4")

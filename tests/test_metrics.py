@@ -548,7 +548,7 @@ class TestSameBits:
         case = random_case(max(n, n_columns), n_columns)
         w = case.w if weighted else None
         results = [everything(case.codes, case.p, w)]
-        from fastlogloss import _engine, _short, metrics
+        from fastlogloss import _engine, _short
 
         monkeypatch.setattr(_short, "loops", base)
         monkeypatch.setattr(_engine, "LossState", base.LossState)

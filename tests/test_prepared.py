@@ -440,7 +440,10 @@ class TestObject:
             (lambda: loss(p), 1 << 15),
             (lambda: loss.many(p[None]), 1 << 15),
             (lambda: loss.loss_gradient(p, out=out), 1 << 20),
-            (lambda: loss.loss_gradient_hessian(p, out=(out, out.copy())), out.nbytes * 1.2),
+            (
+                lambda: loss.loss_gradient_hessian(p, out=(out, out.copy())),
+                out.nbytes * 1.2,
+            ),
         ):
             call()
             tracemalloc.start()
@@ -526,7 +529,12 @@ class TestErrors:
             wrong.append((p + 1, "y_score.* row 0"))
         out = np.full(p.shape, 7.0)
         for scores, match in wrong:
-            for method in (loss, loss.loss_gradient, loss.loss_gradient_hessian, loss.samples):
+            for method in (
+                loss,
+                loss.loss_gradient,
+                loss.loss_gradient_hessian,
+                loss.samples,
+            ):
                 with pytest.raises((ValueError, TypeError), match=match):
                     method(scores)
             with pytest.raises((ValueError, TypeError), match=match):
