@@ -7,7 +7,7 @@ import numpy as np
 from fastlogloss._engine import overlap, sum_of_weights
 from fastlogloss._errors import check_out, raise_changed
 from fastlogloss._losses import sums_of, weight_of
-from fastlogloss._targets import weigh
+from fastlogloss._weights import weigh
 
 # Hessians of softmax: exact, and as two libraries of boosted trees have them.
 HESSIANS = {

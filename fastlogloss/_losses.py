@@ -30,7 +30,8 @@ from fastlogloss._errors import (
 from fastlogloss._labels import StoredCodes
 from fastlogloss._problem import Problem, Scores
 from fastlogloss._sums import Sum, sum_of_products
-from fastlogloss._targets import exact_weight, look_up, read_alone
+from fastlogloss._targets import look_up, read_alone
+from fastlogloss._weights import exact_weight
 
 _BAD_LABEL = _kernels.loops.BAD_LABEL
 _BAD_PROBA = _kernels.loops.BAD_PROBA

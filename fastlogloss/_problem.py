@@ -11,10 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from fastlogloss._arrays import as_columns, as_scores, has_sparse_columns, is_array_like
+from fastlogloss._classes import read_classes
 from fastlogloss._columns import column_names
 from fastlogloss._engine import Spec
 from fastlogloss._errors import Names, Objection, check_flag, describe
-from fastlogloss._targets import read_classes, read_targets, read_weights
+from fastlogloss._targets import read_targets
+from fastlogloss._weights import read_weights
 
 AUTO = "auto"
 _PLAIN = Spec()

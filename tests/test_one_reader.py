@@ -266,7 +266,9 @@ class TestOneBehaviour:
             )
         if z is not None:
             check(
-                outcome(d2_log_loss_score, y, z, from_logits=True, **keywords), theirs
+                outcome(d2_log_loss_score, y, z, from_logits=True, **keywords),
+                theirs,
+                call,
             )
 
     @settings(max_examples=150)
