@@ -87,7 +87,7 @@ def derivatives(
     out = [np.ones_like(p) for _ in range(order)]
     if prepared:
         loss = module.LogLoss(y, **options)
-        function = loss.gradient if order == 1 else loss.gradient_hessian
+        function = loss.loss_gradient if order == 1 else loss.loss_gradient_hessian
         return partial(function, p, out=out[0] if order == 1 else out)
     if order == 1:
         return partial(module.log_loss_gradient, y, p, out=out[0], **options)
@@ -132,10 +132,10 @@ MEMORY_CASES = {
     "logits of 1,000 classes by columns, hessian, `out=`": partial(
         derivatives, order=2, classes=1000, layout="F", from_logits=True
     ),
-    "`LogLoss.gradient`, `out=`": partial(
+    "`LogLoss.loss_gradient`, `out=`": partial(
         derivatives, order=1, prepared=True, from_logits=True
     ),
-    "`LogLoss.gradient_hessian`, `out=`": partial(
+    "`LogLoss.loss_gradient_hessian`, `out=`": partial(
         derivatives, order=2, prepared=True, from_logits=True
     ),
     **STATED_CASES,

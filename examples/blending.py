@@ -47,7 +47,7 @@ class SklearnLogLoss:
     def __call__(self, p):
         return log_loss(self.y_true, p, labels=self.classes)
 
-    def gradient(self, p):
+    def loss_gradient(self, p):
         q = p[self.true_class]
         eps = np.finfo(p.dtype).eps
         inside = (q > eps) & (q < 1 - eps)
@@ -104,7 +104,7 @@ def by_l_bfgs(loss, models, jac=True):
 
     def derivatives(u):
         w, p = blend(u)
-        value, by_p = loss.gradient(p)
+        value, by_p = loss.loss_gradient(p)
         by_w = flat @ by_p.ravel()
         return value, w * (by_w - w @ by_w)
 

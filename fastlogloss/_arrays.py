@@ -44,12 +44,25 @@ _PRECISIONS = frozenset([FLOAT64, *_NARROW_EPS])
 DOUBLE = limits(FLOAT64, 1000)  # for all that take the short way
 
 
+def array_of_series(values):
+    """The array of a pandas Series, where it is NumPy's; or what has been given.
+
+    Several times as fast as `numpy.asarray`, to which it is the same.
+    """
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and type(values) is pandas.Series:
+        if isinstance(values.dtype, np.dtype):
+            return values.to_numpy()
+    return values
+
+
 def as_array(values):
     """`values` as an ndarray, or None if that is not what scikit-learn would see.
 
     Subclasses of ndarray other than memory maps mean something that a kernel does not
     know (masks, units, matrix products).
     """
+    values = array_of_series(values)
     if type(values) is np.ndarray:
         array = values
     elif isinstance(values, np.ndarray):

@@ -20,7 +20,7 @@ _CANCELLED = 2.0**-40  # relative error of a sum of weights, where it is made ag
 _MAX_WORK = 1000  # of a search that decides most cases at once
 
 
-class Options(NamedTuple):
+class Spec(NamedTuple):
     """What scores and targets mean; the defaults are those of probabilities."""
 
     eps: float | None = None  # None: that of the precision
@@ -28,10 +28,6 @@ class Options(NamedTuple):
     soft: bool = False
     smoothing: float = 0.0
     precision: np.dtype = FLOAT64  # of the scores; see the function
-    # The rest is about scores that scikit-learn does not see.
-    name: str = "y_score"  # where something is wrong with them
-    of: str = ""  # " of model 3", likewise
-    y_name: str = "y_true"
 
     def of_precision(self, dtype):
         """The same for scores of another precision."""

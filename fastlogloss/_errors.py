@@ -1,16 +1,102 @@
-"""What is wrong, where, and in which words: errors of the functions that own them.
+"""What is wrong, where, and in which words.
 
-Nothing here is in a hurry, but little is allocated: rows are looked at in chunks.
+The reader and the kernels find an `Objection`; policy decides who words it. Nothing
+here is in a hurry, but little is allocated: rows are looked at in chunks.
 """
 
+import functools
 import math
 import sys
+from typing import NamedTuple
 
 import numpy as np
 
 from fastlogloss._arrays import as_array, first_unreal
 
 CHUNK = 65536  # numbers
+
+
+class Names(NamedTuple):
+    """What the arguments are called in messages."""
+
+    scores: str = "y_score"
+    targets: str = "y_true"
+    of: str = ""  # " of model 3", where there are several
+
+    def place(self, at):
+        """The row and the column, of scores."""
+        return place(at) + self.of
+
+
+class ZeroSum(ZeroDivisionError, ValueError):
+    """Weights that sum to zero, of which there is no mean.
+
+    To scikit-learn it is an error of division; to all that checks arguments, one of a
+    value.
+    """
+
+
+def refusal(kind, words):
+    """An error of a class that is a ValueError too, as all our own are."""
+    if issubclass(kind, ZeroDivisionError):
+        kind = ZeroSum
+    return (kind if issubclass(kind, ValueError) else _value_error(kind))(words)
+
+
+@functools.cache
+def _value_error(kind):
+    methods = {
+        # Whatever the class is made of otherwise, here it is words.
+        "__init__": Exception.__init__,
+        "__str__": lambda self: self.args[0],
+        "__reduce__": lambda self: (refusal, (kind, self.args[0])),
+    }
+    return type(kind.__name__, (kind, ValueError), methods)
+
+
+class Objection(Exception):
+    """What is wrong with an argument.
+
+    Parameters
+    ----------
+    argument : {"scores", "sample_weight", "labels", "y_true"}
+    explain : callable or str
+        Returns what to say, naming argument, row and remedy. It looks for the row when
+        it is called: where scikit-learn has the say, nobody does.
+    error : class
+        Of the exception; as of scikit-learn's, where it says anything.
+    unread : bool
+        Whether scikit-learn may still read the argument, or refuse it by an error of
+        another class: it has to be asked.
+    """
+
+    def __init__(self, argument, explain, *, error=ValueError, unread=False):
+        super().__init__(argument)
+        self.argument = argument
+        self.explain = explain
+        self.error = error
+        self.unread = unread
+
+    def __str__(self):
+        return self.explain if isinstance(self.explain, str) else self.explain()
+
+    def in_our_words(self):
+        """The exception to be raised."""
+        return self.error(str(self))
+
+
+def in_our_words(function):
+    """`function`, whose objections are errors in our words."""
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except Objection as objection:
+            error = objection.in_our_words()
+        raise error
+
+    return call
 
 
 def chunks(array):
@@ -43,9 +129,8 @@ def find_missing(array):
     return None
 
 
-def place(at, options=None):
-    words = f"row {at[0]}" if len(at) == 1 else f"row {at[0]}, column {at[1]}"
-    return words + options.of if options else words
+def place(at):
+    return f"row {at[0]}" if len(at) == 1 else f"row {at[0]}, column {at[1]}"
 
 
 def shortened(labels):
@@ -106,24 +191,21 @@ def check_rows(out, n):
 
 
 def explain_labels(labels, name, limit=None, score_name=None):
-    """Raise for the first of the labels that is none, or one more than the `limit`."""
-    text = objection(labels, name, limit, score_name)
-    if text is None:
-        text = (
-            f"{name} must hold labels, strings or whole numbers, got "
-            f"{describe(labels)}; objects must be strings"
-        )
-    raise ValueError(text)
+    """What to say of labels of which one is none, or one more than the `limit`."""
+    return explain_label(labels, name, limit, score_name) or (
+        f"{name} must hold labels, strings or whole numbers, got "
+        f"{describe(labels)}; objects must be strings"
+    )
 
 
-def objection(labels, name, limit=None, score_name=None):
-    """What to say of the first of the labels that `explain_labels` raises for."""
+def explain_label(labels, name, limit=None, score_name=None):
+    """Likewise of the first such label, or None where each of them is fine."""
     found = {}  # in the order of their first rows
     for row, label in enumerate(labels):
         is_scalar = isinstance(label, np.generic) and label.dtype.kind in "biufcUS"
         value = label.item() if is_scalar else label
         first = next(iter(found), value)
-        why = _objection(value)
+        why = _no_label(value)
         if why is None and isinstance(value, str) != isinstance(first, str):
             why = f", but {first!r} in row 0"
         if why is not None:
@@ -141,7 +223,7 @@ def objection(labels, name, limit=None, score_name=None):
     return None
 
 
-def _objection(label):
+def _no_label(label):
     """What to say of what is no label; None of labels."""
     if isinstance(label, str):
         return None
@@ -168,105 +250,6 @@ def is_missing(value):
         return bool(value != value)
     except TypeError:  # of pandas.NA, which is neither equal nor different
         return type(value).__name__ == "NAType"
-
-
-def add_reason(error, y_true, y_proba=None, sample_weight=None, labels=None, **others):
-    """Add to an error of scikit-learn what it leaves out: argument, row, remedy."""
-    # Lengths and parameters it names itself.
-    names_all = type(error).__name__ == "InvalidParameterError"
-    if names_all or isinstance(error, Warning) or "inconsistent num" in str(error):
-        return
-    try:
-        if y_proba is None:
-            y_proba = others.get("y_pred")
-        reason = (
-            _reason_in_scores(y_proba)
-            or _reason_in_weights(sample_weight)
-            or _reason_in_labels(y_true, y_proba, labels)
-        )
-        if reason and reason not in getattr(error, "__notes__", ()):
-            error.add_note(reason)
-    except Exception:  # whatever a foreign object raises; the error is raised as it is
-        return
-
-
-def _reason_in_scores(y_proba):
-    p = as_array(y_proba)
-    at = find_missing(p)
-    if at is not None:
-        return f"y_proba is missing or NaN in {place(at)}: leave such rows out."
-    if p.dtype.kind == "O":
-        p = p.astype(np.float64)
-    at = find(lambda p: ~((p >= 0) & (p <= 1)), p)
-    if at is None:
-        return None
-    return (
-        f"y_proba is {p[at]} in {place(at)}, which is no probability. log_loss takes "
-        "logits with from_logits=True; clip what is off by rounding."
-    )
-
-
-def _reason_in_weights(sample_weight):
-    if sample_weight is None:
-        return None
-    w = as_array(sample_weight)
-    at = find_missing(w)
-    if at is not None:
-        return f"sample_weight is missing or NaN in {place(at)}: 0 leaves a row out."
-    at = find(lambda w: ~np.isfinite(w), w)
-    return at and f"sample_weight is {w[at]} in {place(at)}: 0 leaves a row out."
-
-
-def _reason_in_labels(y_true, y_proba, labels):
-    y = as_array(y_true)
-    at = find_missing(y)
-    if at is not None:
-        return (
-            f"y_true is missing or NaN in {place(at[:1])}: leave such rows out of all "
-            "arguments."
-        )
-    y = y[:, 0] if y.shape[1:] == (1,) else y
-    if y.ndim == 2:
-        return _reason_in_columns(y, as_array(y_proba))
-    numbers = y
-    if y.dtype.kind == "O" and not any(isinstance(label, str) for label in y.flat):
-        numbers = y.astype(np.float64)
-    if numbers.dtype.kind == "f":
-        at = find(lambda y: ~(np.isfinite(y) & (y == np.floor(y))), numbers)
-        if at is not None:
-            soft = "; log_loss takes soft targets with soft_targets=True"
-            hint = soft if 0 < numbers[at] < 1 else ""
-            return (
-                f"y_true is {numbers[at]} in {place(at)}: labels are strings or whole "
-                f"numbers{hint}."
-            )
-    values = y_true if isinstance(y_true, list | tuple) else y.tolist()
-    if y.dtype.kind in "OU":
-        text = objection(values, "y_true")
-        if text is not None:
-            return f"{text}."
-    if labels is not None:
-        known = as_array(labels)
-        at = find_missing(known)
-        if at is not None:
-            return f"labels is missing or NaN in {place(at)}."
-        known = set(known.tolist())
-        for row, label in enumerate(values):
-            if label not in known:
-                return (
-                    f"y_true is {label!r} in row {row}, which is none of the labels "
-                    f"{shortened(labels)}."
-                )
-    return None
-
-
-def _reason_in_columns(y, p):
-    if y.shape == p.shape and find(lambda y: ~((y >= 0) & (y <= 1)), y) is None:
-        return (
-            "y_true holds a row of numbers in [0, 1] for each row of y_proba: log_loss "
-            "takes soft targets with soft_targets=True."
-        )
-    return f"y_true has {y.shape[1]} columns, but each row has one label."
 
 
 def caller_level():

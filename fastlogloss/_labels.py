@@ -254,6 +254,8 @@ def _encode_numeric(y, classes, limit):
             (codes.chunk(i, i + _CHUNK) == len(classes)).any()
             for i in range(0, len(y), _CHUNK)
         )
+        if unseen and y.dtype.kind == "f":  # which may be no label at all
+            return _encode_others(y, classes, limit)
         return Encoded(codes, classes, unseen)
     table = RecordTable(8, limit)
     start, stop = 0, _FIRST

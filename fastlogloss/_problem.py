@@ -1,198 +1,183 @@
-"""The reader: arguments of the drop-ins, validated and summed, or None.
+"""The reader: what was asked, read once; or an `Objection` to it.
 
-Everything returns None for input that is off the fast path; the caller then hands over
-to scikit-learn, which accepts it, warns or raises.
+Nobody else looks at arguments. Whether an objection is an error, and in whose words,
+is not decided here: see `_policy`.
 """
 
-import math
+import functools
+from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 
-from fastlogloss import _kernels
-from fastlogloss._arrays import (
-    FLOAT64,
-    as_columns,
-    as_scores,
-    as_weights,
-    has_sparse_columns,
-    is_array_like,
-    is_real,
-    limits,
-)
-from fastlogloss._engine import INVALID, Options, add
-from fastlogloss._labels import (
-    Codes,
-    Factorized,
-    encode,
-    read,
-    sorted_labels,
-)
-from fastlogloss._sums import sum_of_products
+from fastlogloss._arrays import as_columns, as_scores, has_sparse_columns, is_array_like
+from fastlogloss._classes import read_classes
+from fastlogloss._columns import column_names
+from fastlogloss._engine import Spec
+from fastlogloss._errors import Names, Objection, check_flag, describe
+from fastlogloss._targets import read_targets
+from fastlogloss._weights import read_weights
 
-_BAD_LABEL = _kernels.loops.BAD_LABEL
-_CHUNK = 16384
-_PLAIN = frozenset([np.ndarray, list])  # containers that need no closer look
-_USUAL = Options()
+AUTO = "auto"
+_PLAIN = Spec()
 
 
-class Evaluation:
-    """Validated sums over all rows, and what a second pass needs.
+class Call(NamedTuple):
+    """What was asked of a function, as it came."""
+
+    y_true: object
+    scores: object
+    sample_weight: object = None
+    labels: object = None
+    normalize: object = True
+    spec: Spec = _PLAIN
+    names: Names = Names()
+    function: str = "log_loss"  # scikit-learn's, of the same arguments
+    drop_in: bool = False  # whether this is that function, in every respect
+    classes: list | None = None  # of the columns, in any order, instead of labels
+    is_settled: bool = False  # scikit-learn has accepted all of it, with its warnings
+
+
+class Scores(NamedTuple):
+    """Scores that have the right shape; their numbers are not yet validated."""
+
+    p: np.ndarray  # (n,) or (n, K)
+    n_classes: int
+    shape: tuple  # as they came
+    columns: list | None  # names of their columns, where these may name classes
+    spec: Spec  # with their precision
+
+
+class Problem:
+    """Scores against targets: all that a pass over the rows needs.
 
     Attributes
     ----------
-    loss, weight : Sum
-        Sums of ``w * -log(q)`` (nats) and of ``w``.
-    bad_sum_from : int
-        A row of the probabilities before which the sums of all are sure to be one; -1
-        where they are of all rows.
-    codes, proba, weights
-        Codes of the labels (see `_labels`; None where some have no column),
-        probabilities, weights or None.
-    precision : dtype
-        That in which scikit-learn would read the probabilities.
-    rows : ndarray or None
-        The loss of each row, where asked for; then there are no sums.
+    scores : Scores
+    targets : Targets
+    names : Names
+        Of the arguments, for messages.
+    unsorted : array-like or None
+        Labels that were sorted for the caller, which is worth a warning.
+    drop_in : bool
+        Whether labels and sums are scikit-learn's in every respect.
+    is_settled : bool
+        Whether scikit-learn has warned of all that it warns of.
     """
 
-    __slots__ = (
-        *("bad_sum_from", "codes", "loss", "precision", "proba", "rows"),
-        *("weight", "weights"),
+    __slots__ = ("drop_in", "is_settled", "names", "scores", "targets", "unsorted")
+
+    def __init__(self, scores, targets, names, unsorted=None, call=None):
+        self.scores = scores
+        self.targets = targets
+        self.names = names
+        self.unsorted = unsorted
+        self.drop_in = call is not None and call.drop_in
+        self.is_settled = call is not None and call.is_settled
+
+    @property
+    def minus(self):
+        """The Problem of what is to be taken away."""
+        return Problem(self.scores, self.targets.minus, self.names)
+
+    @property
+    def p(self):
+        return self.scores.p
+
+    @property
+    def spec(self):
+        return self.scores.spec
+
+
+def read(call):
+    """The `Problem` of a `Call`, or an Objection."""
+    drop_in = call.drop_in
+    scores = read_scores(call.scores, call.spec, call.names, strict=True)
+    if drop_in:
+        scores = scores._replace(columns=None)
+    weights = read_weights(call.sample_weight, len(scores.p))
+    classes, is_unsorted = call.classes, False
+    if classes is None:
+        classes, is_unsorted = read_classes(call.labels, drop_in)
+    targets = read_targets(
+        call.y_true,
+        scores,
+        weights,
+        classes,
+        call.names,
+        drop_in=drop_in,
+        takes_unseen=call.classes is not None,
     )
-
-    def __init__(self, sums, codes, proba, precision, weights, rows):
-        self.loss = sums.loss
-        self.weight = sums.weight
-        self.bad_sum_from = sums.bad_sum_from
-        self.codes = codes
-        self.proba = proba
-        self.precision = precision
-        self.weights = weights
-        self.rows = rows
-
-    @property
-    def mean(self):
-        return self.loss.over(self.weight)
-
-    @property
-    def n_classes(self):
-        """Number of columns, counting that of class 0 where it is left out."""
-        return 2 if self.proba.ndim == 1 else self.proba.shape[1]
+    if targets.times is not None:
+        scores = scores._replace(spec=scores.spec._replace(soft=True))
+    unsorted = call.labels if is_unsorted else None
+    return Problem(scores, targets, call.names, unsorted, call)
 
 
-def evaluate(
-    y_true,
-    y_proba,
-    sample_weight=None,
-    labels=None,
-    eps=None,
-    *,
-    rows=False,
-    classes=None,
-    from_logits=False,
-    smoothing=0.0,
-):
-    """Validate all rows and sum their losses, or with `rows` list them.
+def read_scores(y_score, spec, names, strict=False):
+    """`Scores`; with `strict` of what scikit-learn takes for an array, without a word.
 
-    `labels` and the arguments before it are those of the public functions; `eps` None
-    means that of the dtype. With `from_logits`, `y_proba` holds logits. `classes` is
-    the label of each column, in any order; a label that is none of them has
-    probability zero. `smoothing` is spread over the columns, whatever the label.
-
-    Returns
-    -------
-    Evaluation or None
-        None where scikit-learn has to be asked.
+    As a memoryview and a frame with sparse columns are not.
     """
-    if type(y_true) not in _PLAIN and not is_array_like(y_true):
-        return None
-    if type(y_proba) not in _PLAIN:
-        if not is_array_like(y_proba) or has_sparse_columns(y_proba):
-            return None
-    p, dtype = as_scores(y_proba)
-    if p is None:
-        return None
-    p, n_classes = as_columns(p)
-    if n_classes < 2 or not len(p):
-        return None
-    weights = None
-    if sample_weight is not None:
-        if type(sample_weight) not in _PLAIN and not is_array_like(sample_weight):
-            return None
-        weights = as_weights(sample_weight, len(p))
-        if weights is None:
-            return None
-    if labels is not None:
-        classes = sorted_labels(labels) if is_array_like(labels) else None
-        if classes is None:
-            return None
-    if classes is not None and len(classes) != n_classes:
-        return None
-    y = read(y_true)
-    if y is None or len(y[0] if type(y) is Factorized else y) != len(p):
-        return None
-    options = _USUAL
-    if eps is not None or from_logits or smoothing or dtype is not FLOAT64:
-        options = Options(eps, from_logits, smoothing=smoothing, precision=dtype)
-    out = np.empty(len(p)) if rows else None
-    if classes is None or classes == list(range(n_classes)):
-        # Most labels are 0 to n_classes - 1: let the kernel find out.
-        if type(y) is np.ndarray and is_real(y):
-            codes = Codes(y)
-            state = add(codes, p, weights, options, out)
-            if not state.status & INVALID:
-                if classes is not None or state.n_classes_seen == n_classes:
-                    return _finite(
-                        Evaluation(state, codes, p, options.precision, weights, out)
-                    )
-            elif not state.status & _BAD_LABEL:
-                return None
-    strict = labels is not None or classes is None
-    encoded = encode(y, classes, limit=n_classes if strict else len(p))
+    p, n_classes, shape = None, 0, ()
+    is_usual = type(y_score) is np.ndarray
     if (
-        encoded is None
-        or (strict and encoded.unseen)
-        or len(encoded.classes) != n_classes
+        is_usual
+        or not strict
+        or (is_array_like(y_score) and not has_sparse_columns(y_score))
     ):
-        return None
-    codes = encoded.codes
-    if encoded.unseen:
-        return _evaluate_unseen(codes, p, weights, options)
-    state = add(codes, p, weights, options, out)
-    if state.status & INVALID:
-        return None
-    return _finite(Evaluation(state, codes, p, options.precision, weights, out))
+        p, dtype = as_scores(y_score)
+    if p is not None:
+        shape = p.shape
+        p, n_classes = as_columns(p)
+    if n_classes < 2:
+        raise Objection(
+            "scores",
+            lambda: (
+                f"{names.scores} must hold real numbers, of shape (n_samples,) or "
+                f"(n_samples, n_classes), got {describe(y_score)}"
+            ),
+            unread=True,
+        )
+    if len(p) == 0:
+        raise Objection("scores", f"{names.scores} holds no rows")
+    if dtype is not spec.precision:
+        spec = spec.of_precision(dtype)
+    columns = None if is_usual else column_names(y_score)
+    return Scores(p, n_classes, shape, columns, spec)
 
 
-def _evaluate_unseen(codes, p, weights, options):
-    """`evaluate` where some rows have a label, and so a code, without a column."""
-    code = np.concatenate(
-        [codes.chunk(i, i + _CHUNK) for i in range(0, len(codes), _CHUNK)]
-    )
-    unseen = code >= (2 if p.ndim == 1 else p.shape[1])
-    w = np.ones(len(p)) if weights is None else weights.astype(np.float64)
-    lost = sum_of_products(w[unseen])
-    w_unseen = np.where(unseen, w, 0.0)
-    w[unseen] = 0.0
-    code[unseen] = 0
-    state = add(Codes(code), p, w, options)
-    if state.status & INVALID:
-        return None
-    found = Evaluation(state, None, p, options.precision, weights, None)
-    low = 0.0  # no logit is that of an impossible class but an infinite one
-    if not options.from_logits:
-        low = limits(options.precision, 2)[0] if options.eps is None else options.eps
-    found.weight += lost
-    kept = 1.0 - options.smoothing
-    if lost.value:
-        found.loss += lost.times(-math.log(low) * kept if low else math.inf)
-    if options.smoothing:  # its share is spread over the columns, as in all other rows
-        even = np.broadcast_to(1 / found.n_classes, p.shape)
-        spread = options._replace(soft=True, smoothing=0.0)
-        sums = add(Codes(even, None, 1e-6), p, w_unseen, spread)
-        found.loss += sums.loss.times(options.smoothing)
-    return _finite(found)
+def checked_spec(eps, from_logits, soft_targets, label_smoothing):
+    """`Spec` of the arguments that the public functions have in common."""
+    if isinstance(eps, str) and eps == AUTO:
+        eps = None
+    elif not isinstance(eps, Real) or isinstance(eps, bool):
+        raise TypeError(f"eps must be 'auto' or a number in [0, 0.5), got {eps!r}")
+    elif not 0 <= eps < 0.5:
+        raise ValueError(f"eps must be 'auto' or a number in [0, 0.5), got {eps!r}")
+    else:
+        eps = float(eps)
+    check_flag("from_logits", from_logits)
+    check_flag("soft_targets", soft_targets)
+    if not isinstance(label_smoothing, Real) or isinstance(label_smoothing, bool):
+        raise TypeError(f"label_smoothing must be a number, got {label_smoothing!r}")
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing!r}")
+    return Spec(eps, bool(from_logits), bool(soft_targets), float(label_smoothing))
 
 
-def _finite(evaluation):
-    # A NaN or infinite weight makes their sum such; scikit-learn says which it was.
-    return evaluation if math.isfinite(evaluation.weight.value) else None
+_remembered = functools.lru_cache(maxsize=64, typed=True)(checked_spec)
+
+
+def spec_of(*arguments):
+    """`checked_spec`, which remembers what it has checked."""
+    try:
+        return _remembered(*arguments)
+    except TypeError:  # of what is no number; that may be what nothing remembers
+        pass
+    return checked_spec(*arguments)
+
+
+def is_plain(spec):
+    """Whether scikit-learn has a word for all of it but the clip."""
+    return not (spec.from_logits or spec.soft or spec.smoothing)

@@ -3,10 +3,10 @@
 Design
 ------
 (a) scikit-learn's scorers look at the estimator before each response: whether it is a
-    classifier, and what its classes are. That takes longer than the loss of 10,000
-    rows. `plain_response` does the same for what classifiers mostly are, and leaves all
-    else, and so every error, to scikit-learn. Rejected: to cache what scikit-learn
-    finds, by estimator: estimators change.
+    classifier, and what its classes are. That takes longer than the loss of 100,000
+    rows. `plain_method` and `plain_response` do the same for most classifiers, and
+    leave all others, and so every error, to scikit-learn. Rejected: a cache of what
+    scikit-learn finds, by estimator: estimators change.
 (b) Estimators whose responses are no logits are known by the names of their classes, so
     that no library is imported to find out. Estimators that are not known are accepted.
 """
@@ -69,11 +69,18 @@ def plain_method(estimator: Any, name: str) -> Callable[[Any], Any] | None:
     name : str
     """
     try:
-        # Tags of a pipeline, which copies those of its steps, take ten times as long.
-        last = estimator
-        while "Pipeline" in _names(last, "__sklearn_tags__"):
-            last = last.steps[-1][1]
-        if is_classifier(last):
+        # Pipelines and searches are what an estimator of theirs is. They say so by
+        # copies of all tags of all estimators, which takes ten times as long.
+        inner = estimator
+        while True:
+            names = _names(inner, "__sklearn_tags__")
+            if "Pipeline" in names:
+                inner = inner.steps[-1][1]
+            elif "BaseSearchCV" in names:
+                inner = inner.estimator
+            else:
+                break
+        if is_classifier(inner):
             method = getattr(estimator, name)
             return method if method.__name__ == name else None
     except Exception:  # of a foreign object; scikit-learn raises what there is to raise

@@ -1,12 +1,21 @@
-"""What scikit-learn says of input that is off the fast path, or no probabilities."""
+"""What scikit-learn says of input that is off the fast path, and how it reads it."""
 
 import functools
 
 import numpy as np
 
-from fastlogloss._arrays import limits, sum_tolerance
+from fastlogloss._arrays import (
+    as_array,
+    is_array_like,
+    legible,
+    limits,
+    precision,
+    sum_tolerance,
+)
 from fastlogloss._engine import worst_rows
-from fastlogloss._errors import add_reason
+from fastlogloss._labels import Codes, Encoded
+from fastlogloss._notes import add_reason
+from fastlogloss._targets import ManyHot
 
 _ONE_HOT = np.eye(2, dtype=np.int64)  # labels of two rows, those that it reads fastest
 METRICS = ("log_loss", "d2_log_loss_score")
@@ -41,7 +50,7 @@ def original(name):
     return call
 
 
-def ask_about_sums(found):
+def ask_about_sums(problem, sums):
     """Let scikit-learn warn of rows that do not sum to one, if it would of these.
 
     How it rounds a sum depends on the dtype and on the layout of memory. NumPy adds up
@@ -50,21 +59,116 @@ def ask_about_sums(found):
 
     Parameters
     ----------
-    found : Evaluation
+    problem : Problem
+    sums : Sums
         With a row from which on sums may be bad.
     """
-    p = found.proba
-    eps, tolerance = limits(found.precision, p.shape[1])
-    for start, stop, row, total in worst_rows(p, found.bad_sum_from):
+    p, precision = problem.p, problem.spec.precision
+    eps, tolerance = limits(precision, p.shape[1])
+    for start, stop, row, total in worst_rows(p, sums.bad_sum_from):
         if abs(total - 1.0) <= tolerance:
             continue
         # Mostly it is this row. Where it is not, another may be rounded otherwise.
         for rows in ((row, row + 1), (start, stop)):
-            worst = _worst_sum(p, *rows, found.precision)
+            worst = _worst_sum(p, *rows, precision)
             if not abs(float(worst) - 1.0) <= sum_tolerance(eps):
                 half = min(worst, 2) / 2
                 original("log_loss")(_ONE_HOT, np.full((2, 2), half, worst.dtype))
                 return
+
+
+def ask_about_order(labels):
+    """Let scikit-learn warn of labels that it sorts."""
+    original("log_loss")(labels, _even(len(labels), len(labels)), labels=labels)
+
+
+def ask_about(argument, call, scores=None):
+    """Let scikit-learn refuse one argument of a call, beside others that are fine.
+
+    The other arguments are as many as the `scores`, which have been read.
+    """
+    if argument == "scores":
+        if not is_array_like(call.scores) or np.isscalar(call.scores):
+            original(call.function)([0, 1], call.scores)
+        _check_array(call.scores)
+        return
+    n, n_classes = len(scores.p), scores.n_classes
+    p = _even(n, n_classes)
+    if argument == "sample_weight":
+        original("log_loss")(
+            np.arange(n) % n_classes,
+            p,
+            labels=np.arange(n_classes),
+            sample_weight=call.sample_weight,
+            normalize=bool(call.normalize),
+        )
+    elif scores.spec.soft:
+        original("log_loss")(
+            [0] * n_classes, _even(n_classes, n_classes), labels=call.labels
+        )
+    else:
+        original("log_loss")(call.y_true, p, labels=call.labels)
+
+
+def _even(n, n_classes):
+    """Probabilities that scikit-learn has nothing to say of."""
+    return np.broadcast_to(1.0 / n_classes, (n, n_classes))
+
+
+def as_read(argument, call):
+    """A call with an argument as scikit-learn reads it, once it has accepted it.
+
+    None where that loses what scores mean: a mask, a unit, objects that are no numbers
+    though their texts are.
+    """
+    if argument == "scores":
+        array = as_array(call.scores)
+        is_lost = (
+            isinstance(call.scores, np.ndarray)
+            if array is None
+            else (array.dtype.kind == "O")
+        )
+        if is_lost and not call.drop_in:
+            return None
+        return call._replace(scores=np.asarray(_check_array(call.scores)))
+    if argument == "sample_weight":
+        weights = np.asarray(call.sample_weight).astype(np.float64)
+        return call._replace(sample_weight=weights)
+    if call.spec.soft:  # labels name what needs no names
+        return call._replace(labels=None)
+    return call._replace(y_true=_binarized(call.y_true, call.labels), labels=None)
+
+
+def in_sorted_order(call):
+    """A call with `labels` instead of the classes of columns."""
+    classes, p = call.classes, legible(call.scores)
+    order = sorted(range(len(classes)), key=classes.__getitem__)
+    labels = [classes[i] for i in order]
+    if labels != classes:
+        p = np.asarray(p, precision(p))
+        if p.ndim == 1:
+            p = np.stack([1 - p, p], axis=1)
+        p = p[:, order]
+    return call._replace(scores=p, labels=labels, classes=None)
+
+
+def _check_array(values):
+    from sklearn.utils import check_array
+
+    return check_array(values, ensure_2d=False, dtype=_FLOATS, ensure_all_finite=False)
+
+
+def _binarized(y_true, labels):
+    """`Encoded` labels, or rows of several of them."""
+    from sklearn.preprocessing import LabelBinarizer
+
+    binarizer = LabelBinarizer().fit(y_true if labels is None else labels)
+    y = np.asarray(binarizer.transform(y_true))
+    if y.shape[1] == 1:
+        y = np.hstack([1 - y, y])
+    if (y.sum(axis=1) == 1).all() and (y >= 0).all():
+        return Encoded(Codes(y.argmax(axis=1)), binarizer.classes_.tolist(), False)
+    return ManyHot(y)
 
 
 def _worst_sum(p, start, stop, precision):
@@ -73,27 +177,3 @@ def _worst_sum(p, start, stop, precision):
     rows = p[max(0, min(start, len(p) - 2)) : stop + 1]
     sums = rows.astype(precision, copy=False).sum(axis=1)
     return sums[np.abs(sums - 1).argmax()]
-
-
-def log_loss_rows(y_true, y_proba, labels=None, eps=None):
-    """Losses of rows that scikit-learn accepts and the kernels do not read.
-
-    Slow and of the dtype of numpy's operations; the input has been validated by a call
-    of `original`.
-    """
-    from sklearn.preprocessing import LabelBinarizer
-    from sklearn.utils import check_array
-
-    binarizer = LabelBinarizer().fit(y_true if labels is None else labels)
-    is_class = binarizer.transform(y_true)
-    if is_class.shape[1] == 1:
-        is_class = np.hstack([1 - is_class, is_class])
-    p = check_array(y_proba, ensure_2d=False, dtype=_FLOATS)
-    low = np.finfo(p.dtype).eps if eps is None else eps
-    p = p.astype(np.float64)
-    p = p.reshape(len(p), -1)
-    if p.shape[1] == 1:
-        p = np.hstack([1 - p, p])
-    with np.errstate(divide="ignore"):
-        losses = -np.log(np.clip(p, low, 1 - low))
-    return np.where(is_class, losses, 0.0).sum(axis=1)

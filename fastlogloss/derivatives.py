@@ -1,21 +1,21 @@
 """Log loss with its gradient and hessian, in one pass."""
 
-from fastlogloss._scores import (
-    checked_labels,
-    checked_options,
-    derivatives,
-    read_scores,
-    read_targets,
-    read_weights,
-)
+import functools
+
+from fastlogloss import _short
+from fastlogloss._derivatives import check_hessian, derivatives
+from fastlogloss._policy import check_normalize, remark, solve
+from fastlogloss._problem import Call, spec_of
+
+_EXACT = "exact"
 
 
 def log_loss_gradient(
     y_true,
     y_score,
     *,
-    sample_weight=None,
     normalize=True,
+    sample_weight=None,
     labels=None,
     eps="auto",
     from_logits=False,
@@ -32,21 +32,22 @@ def log_loss_gradient(
     Parameters
     ----------
     y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
-        Labels; with `soft_targets` numbers in [0, 1]: the probability of class 1, or
-        rows of a distribution, whose sum is 1 within 1e-6 (float32
-        targets: 3.5e-4, float16: 0.03, bfloat16: 0.09).
+        Labels, or an indicator matrix of them; with `soft_targets` numbers in [0, 1]:
+        the probability of class 1, or rows of a distribution, whose sum is 1 within
+        1e-6 (float32 targets: 3.5e-4, float16: 0.03, bfloat16: 0.09).
     y_score : array-like of shape (n_samples,), (n_samples, 1) or (n_samples, n_classes)
         Probabilities, or logits with `from_logits`. One column is that of the greater
         label. Columns of a data frame that are named for the classes have to be in
         their order.
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows, finite. With `normalize` their sum must not be zero.
     normalize : bool, default=True
         Return the mean loss, and the derivatives of the mean: those of the sum,
         divided by the sum of the weights.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, finite; some may be negative. With `normalize` their sum
+        must not be zero.
     labels : array-like of shape (n_classes,), default=None
-        All labels, sorted; needed if some do not occur in `y_true`, as in small
-        batches.
+        All labels, sorted (else they are, with scikit-learn's warning); needed if some
+        do not occur in `y_true`, as in small batches.
     eps : "auto" or float in [0, 0.5), default="auto"
         Where to clip probabilities, as in :func:`log_loss`; logits are not clipped.
     from_logits : bool, default=False
@@ -76,14 +77,15 @@ def log_loss_gradient(
 
     Raises
     ------
-    ValueError, TypeError
+    ValueError, TypeError, ZeroDivisionError
         For arguments that are not as above; the message names the argument and the
-        first row.
+        first row. What :func:`log_loss` refuses is refused by an error of the same
+        class, which is a ValueError as well.
 
     Warns
     -----
     UserWarning
-        If rows of probabilities do not sum to one.
+        If rows of probabilities do not sum to one; of unsorted `labels`.
 
     References
     ----------
@@ -100,31 +102,28 @@ def log_loss_gradient(
     >>> gradient
     array([ 1.03057681e-09, -2.50000000e-01])
     """
-    return _derivatives(
-        y_true,
-        y_score,
-        sample_weight,
-        labels,
-        checked_options(eps, from_logits, soft_targets, label_smoothing),
-        normalize=normalize,
-        order=1,
-        hessian="exact",
-        out=out,
-    )
+    options = eps, from_logits, soft_targets, label_smoothing
+    if sample_weight is None and type(normalize) is bool:
+        request = normalize, 1, 1.0, out
+        found = _short.derivatives(y_true, y_score, labels, options, request)
+        if found is not None:
+            return found
+    call = Call(y_true, y_score, sample_weight, labels, normalize, spec_of(*options))
+    return _derivatives(call, 1, "exact", out)
 
 
 def log_loss_gradient_hessian(
     y_true,
     y_score,
     *,
-    sample_weight=None,
     normalize=True,
+    sample_weight=None,
     labels=None,
     eps="auto",
     from_logits=False,
     soft_targets=False,
     label_smoothing=0.0,
-    hessian="exact",
+    hessian=_EXACT,
     out=None,
 ):
     r"""Log loss, its gradient and the diagonal of its hessian, in one pass.
@@ -139,12 +138,14 @@ def log_loss_gradient_hessian(
         Labels or, with `soft_targets`, targets; as in :func:`log_loss_gradient`.
     y_score : array-like of shape (n_samples,), (n_samples, 1) or (n_samples, n_classes)
         Probabilities, or logits with `from_logits`.
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows, finite. With `normalize` their sum must not be zero.
     normalize : bool, default=True
         The mean and its derivatives; otherwise those of the sum.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, finite; some may be negative. With `normalize` their sum
+        must not be zero.
     labels : array-like of shape (n_classes,), default=None
-        All labels, sorted; needed if some do not occur in `y_true`.
+        All labels, sorted (else they are, with scikit-learn's warning); needed if some
+        do not occur in `y_true`.
     eps : "auto" or float in [0, 0.5), default="auto"
         Where to clip probabilities.
     from_logits : bool, default=False
@@ -168,14 +169,15 @@ def log_loss_gradient_hessian(
 
     Raises
     ------
-    ValueError, TypeError
+    ValueError, TypeError, ZeroDivisionError
         For arguments that are not as above; the message names the argument and the
-        first row.
+        first row. What :func:`log_loss` refuses is refused by an error of the same
+        class, which is a ValueError as well.
 
     Warns
     -----
     UserWarning
-        If rows of probabilities do not sum to one.
+        If rows of probabilities do not sum to one; of unsorted `labels`.
 
     Notes
     -----
@@ -201,23 +203,25 @@ def log_loss_gradient_hessian(
     >>> gradient, hessian
     (array([ 0.5, -0.5]), array([0.25, 0.25]))
     """
-    return _derivatives(
-        y_true,
-        y_score,
-        sample_weight,
-        labels,
-        checked_options(eps, from_logits, soft_targets, label_smoothing),
-        normalize=normalize,
-        order=2,
+    options = eps, from_logits, soft_targets, label_smoothing
+    if sample_weight is None and type(normalize) is bool and hessian is _EXACT:
+        request = normalize, 2, 1.0, out
+        found = _short.derivatives(y_true, y_score, labels, options, request)
+        if found is not None:
+            return found
+    call = Call(y_true, y_score, sample_weight, labels, normalize, spec_of(*options))
+    return _derivatives(call, 2, hessian, out)
+
+
+def _derivatives(call, order, hessian, out):
+    check_normalize(call)
+    check_hessian(hessian, call.spec.from_logits)
+    run = functools.partial(
+        derivatives,
+        normalize=call.normalize,
+        order=order,
         hessian=hessian,
         out=out,
+        remark=remark,
     )
-
-
-def _derivatives(y_true, y_score, sample_weight, labels, options, **request):
-    scores = read_scores(y_score, options)
-    normalize = request["normalize"]
-    weights, weight_sum = read_weights(sample_weight, len(scores.p), normalize)
-    labels = checked_labels(labels)
-    targets = read_targets(y_true, scores, weights, weight_sum, labels)
-    return derivatives(targets, scores, check_seen=labels is None, **request)
+    return solve(call, run)

@@ -1,27 +1,29 @@
-"""Log loss and its relatives: docstring, validation, delegation."""
+"""Log loss and its relatives: docstring, validation, delegation.
+
+Longer than a room should be: most of it is docstrings.
+"""
 
 import numpy as np
 
-from fastlogloss._arrays import DOUBLE, legible
-from fastlogloss._engine import Options, null_loss
-from fastlogloss._errors import check_flag, check_out, check_rows
+from fastlogloss import _short, _sklearn
+from fastlogloss._arrays import DOUBLE
+from fastlogloss._errors import Names, check_out, check_rows
 from fastlogloss._kernels import mean_loss
-from fastlogloss._problem import evaluate
-from fastlogloss._scores import (
-    checked_eps,
-    checked_labels,
-    checked_options,
-    read_scores,
-    read_targets,
-    read_weights,
-    sum_losses,
+from fastlogloss._losses import (
+    explained,
+    loss_of,
+    rows_of,
+    sums_of,
+    weight_of,
     write_rows,
 )
-from fastlogloss._sklearn import ask_about_sums, log_loss_rows, original
-from fastlogloss._sums import sum_of_products
+from fastlogloss._policy import check_normalize, remark, solve
+from fastlogloss._problem import Call, is_plain, spec_of
 
 _DEPRECATED = "deprecated"  # scikit-learn's marker of an argument not given
 _AUTO = "auto"
+_NONE = 0.0
+_NAMES = Names("y_proba")
 
 
 def log_loss(
@@ -35,7 +37,7 @@ def log_loss(
     eps=_AUTO,
     from_logits=False,
     soft_targets=False,
-    label_smoothing=0.0,
+    label_smoothing=_NONE,
 ):
     r"""Log loss, also called logistic loss or cross-entropy loss, in nats.
 
@@ -50,9 +52,9 @@ def log_loss(
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,)
-        True labels, numbers or strings. An indicator matrix is handed over to
-        scikit-learn.
+    y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
+        True labels, numbers or strings; or an indicator matrix of them, of which a row
+        costs the sum over its labels.
     y_proba : array-like of shape (n_samples,) or (n_samples, n_classes)
         Probabilities, as `predict_proba` returns them; of the greater label if
         one-dimensional or of one column. Columns are in the order of the sorted
@@ -62,7 +64,8 @@ def log_loss(
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows, finite; some may be negative.
     labels : array-like of shape (n_classes,), default=None
-        All labels, sorted; needed if some do not occur in `y_true`.
+        All labels, sorted (else they are, with scikit-learn's warning); needed if some
+        do not occur in `y_true`.
     y_pred : array-like
         Former name of `y_proba`, with scikit-learn's deprecation warning.
     eps : "auto" or float in [0, 0.5), default="auto"
@@ -98,7 +101,7 @@ def log_loss(
         TypeError for an `eps` that is no number in [0, 0.5), a `label_smoothing` that
         is none in [0, 1), and `y_pred` with what scikit-learn has no word for. From
         logits, soft targets or smoothed labels, errors name argument and row
-        themselves.
+        themselves; they are of scikit-learn's class, and ValueErrors.
 
     Warns
     -----
@@ -120,7 +123,8 @@ def log_loss(
     The one intended difference: float32 and float16 probabilities are clipped by the
     epsilon of their dtype, as scikit-learn does, but all maths is float64. What the
     fast path does not read (indicator matrices, device arrays, input with errors) is
-    handed over to scikit-learn's own function.
+    handed over to scikit-learn's own function; with options that it does not have, the
+    argument is read as scikit-learn reads it.
 
     References
     ----------
@@ -134,66 +138,53 @@ def log_loss(
     >>> round(log_loss(["ham", "spam"], [[0.9, 0.1], [0.35, 0.65]]), 6)
     0.268072
     """
-    if (
-        normalize is True
-        and sample_weight is None
-        and labels is None
-        and y_pred is _DEPRECATED
-        and eps is _AUTO
-        and from_logits is False
-        and soft_targets is False
-        and label_smoothing == 0
-    ):
-        loss = mean_loss(y_true, y_proba, *DOUBLE)
+    if normalize is True and y_pred is _DEPRECATED:
+        options = eps, from_logits, soft_targets, label_smoothing
+        if (
+            sample_weight is None
+            and labels is None
+            and eps is _AUTO
+            and from_logits is False
+            and soft_targets is False
+            and label_smoothing is _NONE
+        ):
+            loss = mean_loss(y_true, y_proba, *DOUBLE)
+            if loss is not None:
+                return loss
+        loss = _short.mean(y_true, y_proba, sample_weight, labels, *options)
         if loss is not None:
             return loss
-    low = checked_eps(eps)
-    options = _score_options(eps, from_logits, soft_targets, label_smoothing)
-    if options is not None:
-        check_flag("normalize", normalize)
-        if not _is_default(y_pred):
-            raise TypeError("logits, targets and smoothing go with y_proba, not y_pred")
-        return _score_loss(y_true, y_proba, sample_weight, labels, options, normalize)
-    keywords = {
-        "normalize": normalize,
-        "sample_weight": sample_weight,
-        "labels": labels,
-    }
+    spec = spec_of(eps, from_logits, soft_targets, label_smoothing)
+    call = Call(y_true, y_proba, sample_weight, labels, normalize, spec, _NAMES)
+    call = call._replace(drop_in=is_plain(spec))
+    is_answer = is_plain(spec) and spec.eps is None
     if not _is_default(y_pred):
-        value, y_proba = _renamed("log_loss", y_true, y_proba, y_pred, keywords)
-        if low is None:
+        if not is_plain(spec):
+            raise TypeError("logits, targets and smoothing go with y_proba, not y_pred")
+        value, call = _renamed(call, y_pred)
+        if is_answer:
             return value
-    found = None
-    if isinstance(normalize, bool | np.bool_):
-        found = evaluate(y_true, y_proba, sample_weight, labels, low)
-    if found is None:
-        y_true, y_proba = legible(y_true), legible(y_proba)
-        keywords["sample_weight"] = sample_weight = legible(sample_weight)
-    is_zero = found is not None and found.weight.value == 0
-    if is_zero and not normalize and np.any(found.weights):
-        return float(found.loss)  # where weights are large, scikit-learn's overflows
-    if found is None or is_zero:
-        if low is None:
-            with np.errstate(all="ignore" if is_zero else None):
-                value = original("log_loss")(y_true, y_proba, **keywords)
-            if is_zero and normalize:  # its sum of the weights was rounded, or infinite
-                raise ZeroDivisionError("Weights sum to zero, can't be normalized")
-            return value
-        with np.errstate(all="ignore"):  # its sums may overflow, those below do not
-            original("log_loss")(y_true, y_proba, **keywords)
-        rows = log_loss_rows(y_true, y_proba, labels, low)
-        weights = np.ones(len(rows))
-        if sample_weight is not None:
-            weights = np.asarray(sample_weight, np.float64)
-        loss = sum_of_products(rows, weights)
-        return loss.over(sum_of_products(weights)) if normalize else float(loss)
-    if found.bad_sum_from >= 0:
-        ask_about_sums(found)
-    return found.mean if normalize else float(found.loss)
+    check_normalize(call)
+
+    def run(problem):
+        loss, sums = loss_of(problem, normalize)
+        remark(problem, sums)
+        return loss
+
+    return solve(call, run, is_answer=is_answer)
 
 
 def d2_log_loss_score(
-    y_true, y_proba=None, *, sample_weight=None, labels=None, y_pred=_DEPRECATED
+    y_true,
+    y_proba=None,
+    *,
+    sample_weight=None,
+    labels=None,
+    y_pred=_DEPRECATED,
+    eps=_AUTO,
+    from_logits=False,
+    soft_targets=False,
+    label_smoothing=_NONE,
 ):
     r"""Fraction of the log loss explained.
 
@@ -202,20 +193,33 @@ def d2_log_loss_score(
     .. math::
         D^2 = 1 - \frac{L(y, p)}{L(y, \bar p)}
 
-    where :math:`\bar p` gives to each class its (weighted) share of `y_true`.
+    where :math:`\bar p` gives to each class its (weighted) share of `y_true`: the mean
+    target, after smoothing, of targets. In click models :math:`1 - D^2` is called the
+    normalized entropy (or cross-entropy).
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,)
-        True labels, numbers or strings.
+    y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
+        True labels, numbers or strings, or an indicator matrix of them; with
+        `soft_targets` targets.
     y_proba : array-like of shape (n_samples,) or (n_samples, n_classes)
         Probabilities; as in :func:`log_loss`.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows, finite; some may be negative.
     labels : array-like of shape (n_classes,), default=None
-        All labels, sorted; needed if some do not occur in `y_true`.
+        All labels, sorted (else they are, with scikit-learn's warning); needed if some
+        do not occur in `y_true`.
     y_pred : array-like
         Former name of `y_proba`, with scikit-learn's deprecation warning.
+    eps : "auto" or float in [0, 0.5), default="auto"
+        Where to clip, as in :func:`log_loss`, the shares too. "auto" clips these as
+        float64, whatever `y_proba` is, as scikit-learn does.
+    from_logits : bool, default=False
+        `y_proba` holds logits; as in :func:`log_loss`.
+    soft_targets : bool, default=False
+        `y_true` holds targets; as in :func:`log_loss`.
+    label_smoothing : float in [0, 1), default=0.0
+        Share of every target that is spread evenly over all classes.
 
     Returns
     -------
@@ -234,25 +238,36 @@ def d2_log_loss_score(
     D. McFadden (1974). Conditional logit analysis of qualitative choice behavior. In
     P. Zarembka (ed.), Frontiers in Econometrics, pp. 105-142. Academic Press.
 
+    X. He et al. (2014). Practical lessons from predicting clicks on ads at Facebook.
+    ADKDD'14, section 2.2: normalized entropy.
+
     Examples
     --------
     >>> from fastlogloss import d2_log_loss_score
     >>> round(d2_log_loss_score([0, 0, 1, 1], [0.1, 0.4, 0.8, 0.6]), 6)
     0.513034
     """
-    keywords = {"sample_weight": sample_weight, "labels": labels}
+    spec = spec_of(eps, from_logits, soft_targets, label_smoothing)
+    call = Call(y_true, y_proba, sample_weight, labels, True, spec, _NAMES)
+    call = call._replace(function="d2_log_loss_score", drop_in=is_plain(spec))
+    is_answer = is_plain(spec) and spec.eps is None
     if not _is_default(y_pred):
-        return _renamed("d2_log_loss_score", y_true, y_proba, y_pred, keywords)[0]
-    found = evaluate(y_true, y_proba, sample_weight, labels)
-    if found is None:
-        y_true, y_proba = legible(y_true), legible(y_proba)
-        keywords["sample_weight"] = legible(sample_weight)
-    if found is None or found.weight.value == 0 or len(found.codes) < 2:
-        return original("d2_log_loss_score")(y_true, y_proba, **keywords)
-    if found.bad_sum_from >= 0:
-        ask_about_sums(found)
-    null = null_loss(found.codes, found.n_classes, found.weights)
-    return 1.0 - found.loss.over(null)
+        if not is_plain(spec):
+            raise TypeError("logits, targets and smoothing go with y_proba, not y_pred")
+        value, call = _renamed(call, y_pred)
+        if is_answer:
+            return value
+
+    def run(problem):
+        n = len(problem.p)
+        if n < 2:  # a warning, and NaN
+            return _sklearn.original("d2_log_loss_score")(np.zeros(n), np.zeros(n))
+        sums = sums_of(problem)
+        weight = weight_of(problem, sums, normalize=True)
+        remark(problem, sums)
+        return explained(problem, sums.loss, weight)
+
+    return solve(call, run, is_answer=is_answer)
 
 
 def sample_log_loss(
@@ -263,7 +278,7 @@ def sample_log_loss(
     eps=_AUTO,
     from_logits=False,
     soft_targets=False,
-    label_smoothing=0.0,
+    label_smoothing=_NONE,
     out=None,
 ):
     r"""Log loss of each row, in nats.
@@ -279,7 +294,8 @@ def sample_log_loss(
     y_proba : array-like of shape (n_samples,) or (n_samples, n_classes)
         Probabilities; as in :func:`log_loss`.
     labels : array-like of shape (n_classes,), default=None
-        All labels, sorted; needed if some do not occur in `y_true`.
+        All labels, sorted (else they are, with scikit-learn's warning); needed if some
+        do not occur in `y_true`.
     eps : "auto" or float in [0, 0.5), default="auto"
         Where to clip; as in :func:`log_loss`.
     from_logits : bool, default=False
@@ -326,77 +342,35 @@ def sample_log_loss(
     >>> sample_log_loss([0, 0, 1], [0.1, 0.4, 0.8]).round(6)
     array([0.105361, 0.510826, 0.223144])
     """
-    low = checked_eps(eps)
     if out is not None:
         check_out(out, (np.float64,))
-    options = _score_options(eps, from_logits, soft_targets, label_smoothing)
-    if options is not None:
-        return _score_rows(y_true, y_proba, labels, options, out)
-    found = evaluate(y_true, y_proba, labels=labels, eps=low, rows=out is None)
-    if found is None:
-        y_true, y_proba = legible(y_true), legible(y_proba)
-        original("log_loss")(y_true, y_proba, labels=labels)  # raises, or warns
-        rows = log_loss_rows(y_true, y_proba, labels, low)
+    spec = spec_of(eps, from_logits, soft_targets, label_smoothing)
+    call = Call(y_true, y_proba, None, labels, True, spec, _NAMES)
+    call = call._replace(drop_in=is_plain(spec))
+
+    def run(problem):
         if out is None:
+            rows, sums = rows_of(problem)
+            remark(problem, sums)
             return rows
-        check_rows(out, len(rows))
-        out[...] = rows
-        return out
-    if found.bad_sum_from >= 0:
-        ask_about_sums(found)
-    if out is None:
-        return found.rows
-    options = Options(low, precision=found.precision)
-    return write_rows(found.codes, found.proba, options, out)
+        check_rows(out, len(problem.p))
+        # All is validated before the first row is written.
+        remark(problem, sums_of(problem, check_only=True))
+        return write_rows(problem, out)
 
-
-def _score_options(eps, from_logits, soft_targets, label_smoothing):
-    """`Options` of what scikit-learn has no word for, or None."""
-    if from_logits is False and soft_targets is False and label_smoothing == 0:
-        return None
-    options = checked_options(
-        eps, from_logits, soft_targets, label_smoothing, "y_proba"
-    )
-    return options if options.from_logits or options.soft or options.smoothing else None
-
-
-def _score_loss(y_true, y_score, sample_weight, labels, options, normalize):
-    """Log loss of what scikit-learn has no word for."""
-    p, targets, options = _read(
-        y_true, y_score, sample_weight, labels, options, normalize
-    )
-    sums = sum_losses(targets, p, options, check_seen=labels is None)
-    return sums.mean if normalize else float(sums.loss)
-
-
-def _score_rows(y_true, y_score, labels, options, out):
-    """The loss of each row of what scikit-learn has no word for."""
-    p, targets, options = _read(y_true, y_score, None, labels, options)
-    check_seen = labels is None
-    if out is None:
-        rows = np.empty(len(p))
-        sum_losses(targets, p, options, check_seen=check_seen, rows=rows)
-        return rows
-    check_rows(out, len(p))
-    # All is validated before the first row is written.
-    sum_losses(targets, p, options, check_seen=check_seen, check_only=True)
-    return write_rows(targets.codes, p, options, out)
-
-
-def _read(y_true, y_score, sample_weight, labels, options, normalize=True):
-    scores = read_scores(y_score, options)
-    weights, total = read_weights(sample_weight, len(scores.p), normalize)
-    labels = checked_labels(labels)
-    targets = read_targets(y_true, scores, weights, total, labels)
-    return scores.p, targets, scores.options
+    return solve(call, run, is_answer=False)
 
 
 def _is_default(y_pred):
     return type(y_pred) is str and y_pred == _DEPRECATED
 
 
-def _renamed(name, y_true, y_proba, y_pred, keywords):
-    """scikit-learn's word on `y_pred`, or its refusal of both; and `y_proba`."""
-    if y_proba is not None:
-        keywords = {"y_proba": y_proba, **keywords}
-    return original(name)(y_true, y_pred=y_pred, **keywords), y_pred
+def _renamed(call, y_pred):
+    """scikit-learn's word on `y_pred`, or its refusal of both; and the call by it."""
+    keywords = {"sample_weight": call.sample_weight, "labels": call.labels}
+    if call.function == "log_loss":
+        keywords["normalize"] = call.normalize
+    if call.scores is not None:
+        keywords["y_proba"] = call.scores
+    value = _sklearn.original(call.function)(call.y_true, y_pred=y_pred, **keywords)
+    return value, call._replace(scores=y_pred, is_settled=True)

@@ -23,6 +23,10 @@ def d2_log_loss_score(
     sample_weight: Any = None,
     labels: Any = None,
     y_pred: Any = "deprecated",
+    eps: float | Literal["auto"] = "auto",
+    from_logits: bool = False,
+    soft_targets: bool = False,
+    label_smoothing: float = 0.0,
 ) -> float: ...
 def sample_log_loss(
     y_true: Any,

@@ -1,27 +1,44 @@
-"""Log loss of many scores against the same targets, prepared once."""
+"""Log loss of many scores against the same targets, prepared once.
+
+Longer than a room should be: most of it is docstrings.
+"""
+
+import sys
 
 import numpy as np
 
+from fastlogloss import _short
 from fastlogloss._arrays import as_array, as_scores, precision
-from fastlogloss._engine import INVALID, Options
-from fastlogloss._errors import describe
-from fastlogloss._labels import Codes
-from fastlogloss._scores import (
-    Targets,
-    check_columns,
-    checked_options,
-    column_names,
-    derivatives,
-    new_template,
-    read_scores,
-    read_targets_alone,
-    sum_losses,
-    warn_of_sums,
+from fastlogloss._columns import check_columns, column_names
+from fastlogloss._derivatives import check_hessian, derivatives
+from fastlogloss._engine import INVALID, Spec, new_spec
+from fastlogloss._errors import (
+    Names,
+    Objection,
+    check_flag,
+    check_out,
+    check_rows,
+    describe,
+    in_our_words,
 )
+from fastlogloss._labels import Codes
+from fastlogloss._losses import (
+    loss_of,
+    prepare,
+    rows_of,
+    sums_of,
+    warn_of_sums,
+    write_rows,
+)
+from fastlogloss._policy import remark
+from fastlogloss._problem import Problem, checked_spec, read_scores
+from fastlogloss._targets import Targets
 from fastlogloss._threads import threads_for
 
 _NUMBER = 0.2  # nanoseconds that a score takes `many`, at the least
 _SHORT = 16384  # scores that are soon copied
+_USUAL = Names()
+_EXACT = "exact"
 
 
 class LogLoss:
@@ -89,7 +106,7 @@ class LogLoss:
     array([0.279777, 0.693147])
     """
 
-    __slots__ = ("_ndim", "_options", "_targets", "_template", "classes")
+    __slots__ = ("_kernel", "_ndim", "_spec", "_targets", "classes")
 
     def __init__(
         self,
@@ -104,31 +121,34 @@ class LogLoss:
     ):
         if hasattr(self, "_targets"):
             raise AttributeError("a LogLoss does not change; make a new one")
-        options = checked_options(eps, from_logits, soft_targets, label_smoothing)
-        targets = read_targets_alone(y_true, sample_weight, classes, options)
-        self._set(options, targets)
+        spec = checked_spec(eps, from_logits, soft_targets, label_smoothing)
+        targets = prepare(y_true, sample_weight, classes, spec)
+        self._set(spec, targets)
 
-    def _set(self, options, targets):
+    def _set(self, spec, targets):
         put = super().__setattr__
         for array in (targets.codes.y, targets.weights):
             if array is not None:
                 array.flags.writeable = False
-        put("_options", options)
+        put("_spec", spec)
         put("_targets", targets)
         put("classes", tuple(targets.classes))
         ndim = 1 if targets.n_classes == 2 else 2
-        if options.soft:
+        if spec.soft:
             ndim = targets.codes.y.ndim
         put("_ndim", ndim)
-        put("_template", new_template(ndim, targets, options))
+        n_columns = 1 if ndim == 1 else targets.n_classes
+        put("_kernel", new_spec(n_columns, spec, targets.codes.tolerance))
 
-    def __call__(self, y_score):
+    def __call__(self, y_score, *, normalize=True):
         """Mean loss of scores of shape (n_samples,) or (n_samples, n_classes), in nats.
 
         Parameters
         ----------
         y_score : array-like of shape (n_samples,) or (n_samples, n_classes)
             Probabilities or logits.
+        normalize : bool, default=True
+            The mean loss; otherwise the sum.
 
         Returns
         -------
@@ -147,22 +167,30 @@ class LogLoss:
         >>> round(loss([-20.0, 0.0]), 6)
         0.346574
         """
-        targets = self._targets
-        loss = self._template.mean(targets.codes.y, y_score, targets.weights)
-        if loss is not None:
-            return loss
-        scores = self._read(y_score, self._options)
-        p, options = scores.p, scores.options
-        is_new = p is not y_score or not p.flags.c_contiguous
-        if is_new and p.size <= _SHORT and options is self._options:
-            plain = np.ascontiguousarray(p, np.float64)
+        if normalize is True:
+            targets = self._targets
             codes, weights = targets.codes.y, targets.weights
-            loss = self._template.mean(codes, plain, weights)
+            loss = self._kernel.mean(codes, y_score, weights)
             if loss is not None:
                 return loss
-        return sum_losses(targets, p, options).mean
+        check_flag("normalize", normalize)
+        return self._loss(y_score, normalize)
 
-    def gradient(self, y_score, *, normalize=True, out=None):
+    @in_our_words
+    def _loss(self, y_score, normalize):
+        problem, targets = self._read(y_score), self._targets
+        p = problem.p
+        is_new = p is not y_score or not p.flags.c_contiguous
+        if normalize and is_new and p.size <= _SHORT and problem.spec is self._spec:
+            plain = np.ascontiguousarray(p, np.float64)
+            loss = self._kernel.mean(targets.codes.y, plain, targets.weights)
+            if loss is not None:
+                return loss
+        loss, sums = loss_of(problem, normalize)
+        remark(problem, sums)
+        return loss
+
+    def loss_gradient(self, y_score, *, normalize=True, out=None):
         """Loss and gradient; see :func:`log_loss_gradient`.
 
         Parameters
@@ -189,12 +217,14 @@ class LogLoss:
         --------
         >>> from fastlogloss import LogLoss
         >>> loss = LogLoss([0, 1], from_logits=True)
-        >>> loss.gradient([-20.0, 0.0])[1]
+        >>> loss.loss_gradient([-20.0, 0.0])[1]
         array([ 1.03057681e-09, -2.50000000e-01])
         """
-        return self._derivatives(y_score, normalize, 1, "exact", out)
+        return self._derivatives(y_score, normalize, 1, _EXACT, out)
 
-    def gradient_hessian(self, y_score, *, normalize=True, hessian="exact", out=None):
+    def loss_gradient_hessian(
+        self, y_score, *, normalize=True, hessian=_EXACT, out=None
+    ):
         """Loss, gradient and hessian; see :func:`log_loss_gradient_hessian`.
 
         Parameters
@@ -223,18 +253,21 @@ class LogLoss:
         --------
         >>> from fastlogloss import LogLoss
         >>> loss = LogLoss([0, 1], from_logits=True)
-        >>> loss.gradient_hessian([0.0, 0.0], normalize=False)[1:]
+        >>> loss.loss_gradient_hessian([0.0, 0.0], normalize=False)[1:]
         (array([ 0.5, -0.5]), array([0.25, 0.25]))
         """
         return self._derivatives(y_score, normalize, 2, hessian, out)
 
-    def samples(self, y_score):
+    @in_our_words
+    def samples(self, y_score, *, out=None):
         """Loss of each row, unweighted, in nats.
 
         Parameters
         ----------
         y_score : array-like of shape (n_samples,) or (n_samples, n_classes)
             Probabilities or logits.
+        out : ndarray of float64, shape (n_samples,), default=None
+            Receives the losses, as in :func:`sample_log_loss`.
 
         Returns
         -------
@@ -242,9 +275,9 @@ class LogLoss:
 
         Raises
         ------
-        ValueError
+        ValueError, TypeError
             For scores of another shape or, with the first row, that are no
-            probabilities (or NaN, from logits).
+            probabilities (or NaN, from logits), and for an `out` that does not fit.
 
         Examples
         --------
@@ -253,23 +286,33 @@ class LogLoss:
         >>> loss.samples([-20.0, 0.0]).round(6)
         array([0.      , 0.693147])
         """
-        rows = np.empty(len(self._targets))
-        scores = self._read(y_score, self._options)
-        sum_losses(self._targets, scores.p, scores.options, rows=rows)
-        return rows
+        if out is not None:
+            check_out(out, (np.float64,))
+            check_rows(out, len(self._targets))
+        problem = self._read(y_score)
+        if out is None:
+            rows, sums = rows_of(problem)
+            remark(problem, sums)
+            return rows
+        # All is validated before the first row is written.
+        remark(problem, sums_of(problem, check_only=True))
+        return write_rows(problem, out)
 
+    @in_our_words
     def many(self, scores):
         """Mean loss of each of several models.
 
         Parameters
         ----------
         scores : array-like of shape (n_models, n_samples) or \
-(n_models, n_samples, n_classes)
-            Probabilities or logits. Of a list, each item is read as in a call with it.
+(n_models, n_samples, n_classes), dict or data frame
+            Probabilities or logits. Of a list or a dict, each item is read as in a call
+            with it. A data frame, of pandas or polars, has a column for each model.
 
         Returns
         -------
-        losses : ndarray of float64, shape (n_models,)
+        losses : ndarray of float64, shape (n_models,), or dict
+            Of a dict and of a data frame the losses by name, in their order.
 
         Raises
         ------
@@ -282,21 +325,41 @@ class LogLoss:
         >>> loss = LogLoss([0, 1], from_logits=True)
         >>> loss.many([[-20.0, 0.0], [0.0, 0.0]]).round(6)
         array([0.346574, 0.693147])
+        >>> loss.many({"constant": [0.0, 0.0]})
+        {'constant': 0.6931471805599453}
         """
+        if isinstance(scores, dict):
+            return {name: self._one(one, name) for name, one in scores.items()}
+        columns = _columns(scores)
+        if columns is None:
+            return self._many(scores)
+        # Their names are those of models, not of a class.
+        return {name: self._one(one, name, is_model=True) for name, one in columns}
+
+    def _one(self, scores, name, is_model=False):
+        """Mean loss of a model with a name."""
+        names = Names("scores", of=f" of model {name!r}")
+        problem = self._read(scores, names, is_model)
+        loss, sums = loss_of(problem, True)
+        remark(problem, sums)
+        return loss
+
+    def _many(self, scores):
         stack, dtype = as_scores(scores)
         if stack is None or stack.ndim not in (2, 3) or stack.dtype.kind not in "fiub":
-            raise ValueError(
+            raise Objection(
+                "scores",
                 "scores must hold real numbers, of shape (n_models, n_samples) or "
-                f"(n_models, n_samples, n_classes), got {describe(scores)}"
+                f"(n_models, n_samples, n_classes), got {describe(scores)}",
             )
         losses, statuses = np.empty(len(stack)), np.zeros(len(stack), np.int64)
-        targets, options = self._targets, self._options._replace(name="scores")
+        targets, names = self._targets, Names("scores")
         dtypes, is_list = [dtype], type(scores) in (list, tuple)
         is_named = False
         if is_list:  # as good as one model after the other
             for item in scores:
                 if isinstance(item, np.ndarray) and as_array(item) is None:
-                    self._read(item, self._options)  # raises: masks would be lost
+                    self._read(item)  # raises: masks would be lost
             dtypes = [*map(precision, scores)]
             is_named = any(map(column_names, scores))
         if (
@@ -305,7 +368,7 @@ class LogLoss:
             and stack.dtype == np.float64
             and dtypes.count(stack.dtype) == len(dtypes)
             and not is_named
-            and self._template.run_many(
+            and self._kernel.run_many(
                 targets.codes.y,
                 stack,
                 targets.weights,
@@ -316,47 +379,74 @@ class LogLoss:
             and not (statuses & INVALID).any()
         ):
             for i in np.flatnonzero(statuses).tolist():
-                warn_of_sums(stack[i], options._replace(of=f" of model {i}"))
+                warn_of_sums(stack[i], names._replace(of=f" of model {i}"))
             return losses
         # Other types and layouts, and errors: one by one.
         if not len(stack):
-            self._read(np.empty(stack.shape[1:], stack.dtype), options)  # or an error
+            self._read(np.empty(stack.shape[1:], stack.dtype), names)  # or an error
         for i, score in enumerate(stack):
             if is_named:
                 check_columns(column_names(scores[i]), self.classes, f"scores[{i}]")
-            p = self._read(score, options).p
-            of_model = options.of_precision(dtypes[i if is_list else 0])
-            sums = sum_losses(targets, p, of_model._replace(of=f" of model {i}"))
-            losses[i] = sums.mean
+            problem = self._read(score, names)
+            problem.names = names._replace(of=f" of model {i}")
+            spec = self._spec.of_precision(dtypes[i if is_list else 0])
+            problem.scores = problem.scores._replace(spec=spec)
+            losses[i], sums = loss_of(problem, True)
+            remark(problem, sums)
         return losses
 
-    def _read(self, y_score, options):
-        """`Scores` for these targets."""
-        scores = read_scores(y_score, options)
+    def _read(self, y_score, names=_USUAL, is_model=False):
+        """The `Problem` of scores of these targets."""
+        scores = read_scores(y_score, self._spec, names)
         n, n_classes = len(scores.p), scores.n_classes
         targets = self._targets
         if n != len(targets) or n_classes != targets.n_classes:
-            raise ValueError(
-                f"{options.name} is for {n} rows of {n_classes} classes, but "
-                f"there are {len(targets)} of {targets.n_classes}"
+            raise Objection(
+                "scores",
+                f"{names.scores} is for {n} rows of {n_classes} classes, but "
+                f"there are {len(targets)} of {targets.n_classes}{names.of}",
             )
-        if options.soft and scores.p.ndim != targets.codes.y.ndim:
-            raise ValueError(
-                f"{options.name} has shape {scores.shape}, but the soft targets "
-                f"{targets.codes.y.shape}"
+        if self._spec.soft and scores.p.ndim != targets.codes.y.ndim:
+            raise Objection(
+                "scores",
+                f"{names.scores} has shape {scores.shape}, but the soft targets "
+                f"{targets.codes.y.shape}{names.of}",
             )
-        if scores.names is not None:
-            check_columns(scores.names, self.classes, options.name)
-        return scores
+        if scores.columns is not None and not is_model:
+            check_columns(scores.columns, self.classes, names.scores + names.of)
+        return Problem(scores, targets, names)
 
     def _derivatives(self, y_score, normalize, order, hessian, out):
+        if (
+            type(y_score) is np.ndarray
+            and type(normalize) is bool
+            and hessian is _EXACT
+        ):
+            targets = self._targets
+            found = _short.slopes(
+                self._kernel,
+                targets.codes.y,
+                y_score,
+                targets.weights,
+                targets.weight_sum,
+                0,
+                (normalize, order, 1.0, out),
+            )
+            if found is not None:
+                return found
+        return self._derivatives_at_length(y_score, normalize, order, hessian, out)
+
+    @in_our_words
+    def _derivatives_at_length(self, y_score, normalize, order, hessian, out):
+        check_flag("normalize", normalize)
+        check_hessian(hessian, self._spec.from_logits)
         return derivatives(
-            self._targets,
-            self._read(y_score, self._options),
+            self._read(y_score),
             normalize=normalize,
             order=order,
             hessian=hessian,
             out=out,
+            remark=remark,
         )
 
     def __setattr__(self, name, value):
@@ -376,7 +466,7 @@ class LogLoss:
         )
         state = getattr(self, "__dict__", None) or None  # of a subclass
         tolerance = targets.codes.tolerance
-        return _rebuild, (type(self), tuple(self._options), parts, tolerance), state
+        return _rebuild, (type(self), tuple(self._spec), parts, tolerance), state
 
     def __repr__(self):
         parts = [f"n_samples={len(self._targets)}"]
@@ -386,20 +476,29 @@ class LogLoss:
             parts.append(f"n_classes={len(self.classes)}" if is_long else names)
         if self._targets.weights is not None:
             parts.append("weighted")
-        options = self._options
-        if options.eps is not None:
-            parts.append(f"eps={options.eps}")
-        if options.from_logits:
+        spec = self._spec
+        if spec.eps is not None:
+            parts.append(f"eps={spec.eps}")
+        if spec.from_logits:
             parts.append("from_logits=True")
-        if options.soft:
+        if spec.soft:
             parts.append("soft_targets=True")
-        if options.smoothing:
-            parts.append(f"label_smoothing={options.smoothing}")
+        if spec.smoothing:
+            parts.append(f"label_smoothing={spec.smoothing}")
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
-def _rebuild(cls, options, parts, tolerance=1e-6):
+def _rebuild(cls, spec, parts, tolerance):
     whole, *others = parts
     loss = cls.__new__(cls)
-    loss._set(Options(*options), Targets(Codes(whole, None, tolerance), *others))
+    loss._set(Spec(*spec), Targets(Codes(whole, None, tolerance), *others))
     return loss
+
+
+def _columns(scores):
+    """(name, column) of each column of a pandas or polars frame; None of all else."""
+    if isinstance(scores, getattr(sys.modules.get("pandas"), "DataFrame", ())):
+        return scores.items()
+    if isinstance(scores, getattr(sys.modules.get("polars"), "DataFrame", ())):
+        return ((column.name, column) for column in scores.iter_columns())
+    return None

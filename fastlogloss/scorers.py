@@ -14,29 +14,31 @@ import functools
 import numpy as np
 from sklearn.metrics import make_scorer
 
-from fastlogloss._arrays import DOUBLE, precision
-from fastlogloss._engine import Options, null_loss
-from fastlogloss._errors import check_flag, shortened
+from fastlogloss._arrays import DOUBLE
+from fastlogloss._engine import null_loss
+from fastlogloss._errors import Names, check_flag, shortened
 from fastlogloss._kernels import mean_loss
 from fastlogloss._labels import encode, read
-from fastlogloss._problem import evaluate
+from fastlogloss._losses import (
+    explained,
+    loss_of_share,
+    mean_target,
+    null_of,
+    sums_of,
+    weight_of,
+)
+from fastlogloss._policy import remark, solve
+from fastlogloss._problem import Call, checked_spec, is_plain, spec_of
 from fastlogloss._responses import (
     objection,
     plain_classes,
     plain_method,
     plain_response,
 )
-from fastlogloss._scores import (
-    check_columns,
-    checked_options,
-    column_names,
-    read_weights,
-)
-from fastlogloss._sklearn import ask_about_sums, original
+from fastlogloss._sklearn import original
+from fastlogloss._sums import Sum
+from fastlogloss._targets import Targets
 from fastlogloss.metrics import d2_log_loss_score, log_loss
-
-_CHUNK = 16384
-_USUAL = Options()
 
 # make_scorer's own class brings metadata routing, caching of responses and the repr;
 # it has no public name.
@@ -128,8 +130,8 @@ class _ClassScorer(_Scorer):
             n_classes == 0  # several outputs, or no classifier at all
             or (n_classes == 1 and not self._takes_one_class)
             or _is_matrix(y_true)
-            # `labels` says what the columns are. What else is not known here, scikit-
-            # learn passes on to the metric.
+            # `labels` says what the columns are. scikit-learn passes it on to the
+            # metric, and whatever else is not known here.
             or not options.keys() <= _OPTIONS[self._score_func]
         ):
             return super()._score(method_caller, estimator, X, y_true, **kwargs)
@@ -140,8 +142,8 @@ class _ClassScorer(_Scorer):
             response = np.asarray(getattr(estimator, self._response_method)(X))
             response = response if response.ndim == 1 else response[:, 0]
             return self._sign * metric(y_true, response, **options)
-        # What scikit-learn would do takes long, but for responses that it has cached
-        # and its warnings of arguments that are given twice.
+        # scikit-learn's own way takes long. It is needed where responses are cached,
+        # and for the warning of arguments that are given twice.
         has_cache = getattr(method_caller, "args", None) != (None,)
         if labels is not None and not has_cache and not self._kwargs.keys() & kwargs:
             method = plain_method(estimator, self._response_method)
@@ -210,16 +212,16 @@ def make_log_loss_scorer(
     >>> round(scorer(model, [[0.5], [2.0]], ["a", "b"]), 4)
     -0.3092
     """
-    options = checked_options(eps, from_logits, False, label_smoothing, "y_proba")
+    spec = checked_spec(eps, from_logits, False, label_smoothing)
     check_flag("d2", d2)
     given = {
-        "eps": options.eps,
-        "from_logits": options.from_logits,
-        "label_smoothing": options.smoothing,
+        "eps": spec.eps,
+        "from_logits": spec.from_logits,
+        "label_smoothing": spec.smoothing,
     }
     default = {"eps": None, "from_logits": False, "label_smoothing": 0.0}
     kwargs = {name: v for name, v in given.items() if v != default[name]}
-    method = "decision_function" if options.from_logits else "predict_proba"
+    method = "decision_function" if spec.from_logits else "predict_proba"
     metric, sign = (d2_log_loss_score, 1) if d2 else (log_loss, -1)
     return _ClassScorer(metric, sign, kwargs, method)
 
@@ -240,62 +242,62 @@ def _is_matrix(y):
     return len(shape) != 1 and shape[1:] != (1,)
 
 
-def _evaluate_by_class(
-    metric, y_true, y_proba, classes, sample_weight, options, **keywords
+def _solve_by_class(
+    metric, run, y_true, y_proba, classes, *, normalize=True, **options
 ):
-    """An `Evaluation`; or a float, what the metric returns.
+    """What `run` makes of the `Problem`, the `Sum` of losses and that of weights.
 
-    All that is asked of the reader is asked here.
+    Columns of the scores have these classes.
     """
-    known = classes
-    if len(known) == 1:
-        y_proba, classes = _with_other(y_proba, known[0], options.from_logits)
-    is_mean = keywords.get("normalize") is True  # which the other metric does not have
-    if is_mean and options is _USUAL and sample_weight is None:
-        if classes == list(range(len(classes))):
-            loss = mean_loss(y_true, y_proba, *DOUBLE)
-            if loss is not None:
-                return loss
-    if options.from_logits or options.smoothing:
-        read_weights(sample_weight, len(y_proba))  # or an error
-        check_columns(column_names(y_proba), classes, "y_proba")
-    ask = functools.partial(
-        evaluate,
-        y_proba=y_proba,
-        sample_weight=sample_weight,
-        eps=options.eps,
-        classes=classes,
-        from_logits=options.from_logits,
+    smoothing = options.pop("label_smoothing", 0.0)
+    sample_weight = options.pop("sample_weight", None)
+    spec = spec_of(
+        options.get("eps", "auto"), options.get("from_logits", False), False, smoothing
     )
-    smoothing = options.smoothing if len(known) > 1 else 0.0
-    found = ask(y_true, smoothing=smoothing)
-    if found is not None and found.codes is None:  # some labels are no class
-        label = np.ravel(y_true)[:1].tolist()[0]
-        if isinstance(label, str) != isinstance(classes[0], str):
-            raise ValueError(
-                f"y_true holds {label!r}, but the classes of the estimator are "
-                f"{shortened(classes)}"
-            )
-    if found is not None and found.weight.value != 0:
-        if found.bad_sum_from >= 0:
-            ask_about_sums(found)
-        if options.smoothing and not smoothing:  # spread over the one class
-            certain = ask([known[0]] * len(y_proba))
-            found.loss = found.loss.times(1.0 - options.smoothing)
-            found.loss += certain.loss.times(options.smoothing)
-        return found
-    order = sorted(range(len(classes)), key=classes.__getitem__)
-    labels = [classes[i] for i in order]
-    if labels != classes:
-        y_proba = np.asarray(y_proba, precision(y_proba))
-        if y_proba.ndim == 1:
-            first = np.zeros_like(y_proba) if options.from_logits else 1 - y_proba
-            y_proba = np.stack([first, y_proba], axis=1)
-        y_proba = y_proba[:, order]
-    given = {"sample_weight": sample_weight, "labels": labels, **keywords}
-    if metric is d2_log_loss_score and keywords:
-        log_loss(y_true, y_proba, **given)  # says what is wrong
-    return metric(y_true, y_proba, **given)
+    known = classes
+    if len(known) == 1:  # labels are smoothed over this one
+        y_proba, classes = _with_other(y_proba, known[0], spec.from_logits)
+        spec = spec._replace(smoothing=0.0)
+    call = Call(
+        y_true,
+        y_proba,
+        sample_weight,
+        normalize=normalize,
+        spec=spec,
+        names=Names(scores="y_proba"),
+        function=metric,
+        drop_in=is_plain(spec),
+        classes=classes,
+    )
+
+    def run_known(problem):
+        sums = sums_of(problem)
+        if problem.targets.has_unseen:
+            label = np.ravel(y_true)[:1].tolist()[0]
+            if isinstance(label, str) != isinstance(classes[0], str):
+                raise ValueError(
+                    f"y_true holds {label!r}, but the classes of the estimator are "
+                    f"{shortened(classes)}"
+                )
+        weight = weight_of(problem, sums, normalize)
+        remark(problem, sums)
+        loss = sums.loss
+        if smoothing and len(known) == 1:
+            even = loss_of_share(problem, [1.0, 0.0], problem.targets.weights)
+            loss = loss.times(1.0 - smoothing) + even.times(smoothing)
+        return run(problem, loss, weight)
+
+    return solve(call, run_known, is_answer=spec.eps is None and not smoothing)
+
+
+def _are_all(classes, y):
+    """Whether the classes are all labels that `mean_loss` has found, in its order.
+
+    These are two numbers, the lesser first, or for more columns codes.
+    """
+    if len(classes) == 2:
+        return classes == [y.min(), y.max()]
+    return classes == list(range(len(classes)))
 
 
 def _with_other(response, only, from_logits):
@@ -305,64 +307,49 @@ def _with_other(response, only, from_logits):
     return np.stack([response, rest], axis=1), [only, other]
 
 
-def _options(eps="auto", from_logits=False, label_smoothing=0.0):
-    if eps == "auto" and from_logits is False and label_smoothing == 0:
-        return _USUAL
-    return checked_options(eps, from_logits, False, label_smoothing, "y_proba")
+def _log_loss_by_class(y_true, y_proba, *, classes, normalize=True, **options):
+    if not options and normalize is True and len(classes) > 1:
+        loss = mean_loss(y_true, y_proba, *DOUBLE)
+        if loss is not None and _are_all(classes, y_true):
+            return loss
 
+    def run(problem, loss, weight):
+        return loss.over(weight) if normalize else float(loss)
 
-def _log_loss_by_class(
-    y_true, y_proba, *, classes, sample_weight=None, normalize=True, **keywords
-):
-    found = _evaluate_by_class(
-        log_loss,
-        y_true,
-        y_proba,
-        classes,
-        sample_weight,
-        _options(**keywords),
-        normalize=normalize,
-        **keywords,
+    return _solve_by_class(
+        "log_loss", run, y_true, y_proba, classes, normalize=normalize, **options
     )
-    if isinstance(found, float):
-        return found
-    return found.mean if normalize else float(found.loss)
 
 
-def _d2_log_loss_score_by_class(
-    y_true, y_proba, *, classes, sample_weight=None, **keywords
-):
-    options = _options(**keywords)
+def _d2_log_loss_score_by_class(y_true, y_proba, *, classes, **options):
     if np.shape(y_proba)[0] < 2:
         return original("d2_log_loss_score")(y_true, y_proba)  # a warning and NaN
-    found = _evaluate_by_class(
-        d2_log_loss_score, y_true, y_proba, classes, sample_weight, options, **keywords
+    smoothing, eps = options.get("label_smoothing", 0.0), options.get("eps", "auto")
+
+    def run(problem, loss, weight):
+        is_usual = eps == "auto" and not smoothing
+        has_all = not problem.targets.has_unseen
+        if has_all and (is_usual or len(classes) > 1):
+            return explained(problem, loss, weight)
+        # Labels without a column have a share of the rows all the same.
+        weights, n = problem.targets.weights, len(problem.p)
+        encoded = _encoded(y_true, None, n)
+        if is_usual:
+            null = null_loss(encoded.codes, len(encoded.classes), weights)
+            return 1.0 - loss.over(null)
+        known = set(classes)
+        labels = classes + [label for label in encoded.classes if label not in known]
+        targets = Targets(
+            _encoded(y_true, labels, n).codes, labels, len(labels), weights
+        )
+        share = mean_target(targets, weight) * (1.0 - smoothing)
+        share[: len(classes)] += smoothing / len(classes)
+        null = null_of(share, problem.spec)
+        return 1.0 - Sum(loss.over(weight)).over(Sum(null))
+
+    return _solve_by_class(
+        "d2_log_loss_score", run, y_true, y_proba, classes, **options
     )
-    if isinstance(found, float):
-        return found
-    return 1.0 - found.loss.over(_null_loss(found, y_true, classes, options))
-
-
-def _null_loss(found, y_true, classes, options):
-    """Sum of the losses if each class had its share of the targets as probability."""
-    smoothing = options.smoothing
-    is_usual = options.eps is None and not smoothing
-    codes, n_labels = found.codes, found.n_classes
-    if codes is None:  # labels without a column have a share of the rows all the same
-        encoded = _encoded(y_true, None, len(found.proba))
-        labels = encoded.classes
-        if not is_usual:
-            labels = classes + [label for label in labels if label not in set(classes)]
-            encoded = _encoded(y_true, labels, len(found.proba))
-        codes, n_labels = encoded.codes, len(labels)
-    if is_usual:
-        return null_loss(codes, n_labels, found.weights)
-    share = _class_shares(codes, n_labels, found.weights) * (1.0 - smoothing)
-    share[: len(classes)] += smoothing / len(classes)
-    low = DOUBLE[0] if options.eps is None else options.eps
-    with np.errstate(divide="ignore"):
-        nats = -np.log(np.clip(share, low, 1.0 - low))
-    return found.weight.times(float(share @ np.where(share == 0, 0.0, nats)))
 
 
 def _encoded(y_true, classes, limit):
@@ -370,17 +357,6 @@ def _encoded(y_true, classes, limit):
     if encoded is None:
         raise RuntimeError("y_true was changed by another thread during the call")
     return encoded
-
-
-def _class_shares(codes, n_labels, weights):
-    total = np.zeros(n_labels)
-    largest = 1.0 if weights is None else float(np.abs(weights).max())
-    for start in range(0, len(codes), _CHUNK):
-        code, w = np.array(codes.chunk(start, start + _CHUNK), np.intp), None
-        if weights is not None:  # their sum may be beyond the range of floats
-            w = weights[start : start + _CHUNK] / largest
-        total += np.bincount(code, w, n_labels)
-    return total / total.sum()
 
 
 _BY_CLASS = {

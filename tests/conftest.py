@@ -127,10 +127,11 @@ def n_threads(request):
 @pytest.fixture
 def engine(loops, n_threads, monkeypatch):
     """The public functions run on this variant and on as many threads."""
-    from fastlogloss import _engine, metrics, prepared
+    from fastlogloss import _engine, _short, metrics, prepared
 
     monkeypatch.setattr(_engine, "loops", loops)
     monkeypatch.setattr(metrics, "mean_loss", loops.mean_loss)
+    monkeypatch.setattr(_short, "loops", loops)
     for module in (_engine, prepared):
         monkeypatch.setattr(module, "threads_for", lambda nanoseconds: n_threads)
 
@@ -138,13 +139,12 @@ def engine(loops, n_threads, monkeypatch):
 @pytest.fixture
 def fast_path_only(monkeypatch):
     """Handing over to scikit-learn is an error."""
-    from fastlogloss import metrics, scorers
+    from fastlogloss import _sklearn
 
     def refuse(name):
         raise AssertionError(f"{name} was handed over to scikit-learn")
 
-    monkeypatch.setattr(metrics, "original", refuse)
-    monkeypatch.setattr(scorers, "original", refuse)
+    monkeypatch.setattr(_sklearn, "original", refuse)
 
 
 @pytest.fixture(autouse=True)

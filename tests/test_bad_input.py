@@ -421,10 +421,10 @@ def program(text):
 # What scikit-learn does with arrays that change under it is not the subject.
 ALONE = """
 import fastlogloss
-from fastlogloss import metrics, scorers
+from fastlogloss import _sklearn, scorers
 def refuse(name):
     raise ValueError("handed over")
-metrics.original = scorers.original = refuse
+_sklearn.original = scorers.original = refuse
 """
 
 

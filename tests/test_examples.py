@@ -141,8 +141,8 @@ class TestBlending:
         p = rng.dirichlet(np.ones(5), size=200)
         p[:2] = np.eye(5)[[y[0], (y[1] + 1) % 5]]  # sure and right, sure and wrong
         theirs = load("blending").SklearnLogLoss(y)
-        loss, gradient = fastlogloss.LogLoss(y).gradient(p)
-        their_loss, their_gradient = theirs.gradient(p)
+        loss, gradient = fastlogloss.LogLoss(y).loss_gradient(p)
+        their_loss, their_gradient = theirs.loss_gradient(p)
         assert loss == pytest.approx(their_loss, rel=1e-14)
         np.testing.assert_allclose(gradient, their_gradient, rtol=1e-14)
         assert not gradient[:2].any()

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 import fastlogloss
 from fastlogloss import (
+    _losses,
     _reference,
-    _scores,
     _sklearn,
     d2_log_loss_score,
     log_loss,
@@ -375,7 +375,7 @@ def handed_over(monkeypatch):
 
         return call
 
-    for module in (_sklearn, metrics, scorers):
+    for module in (_sklearn, scorers):
         monkeypatch.setattr(module, "original", counting)
     return given
 
@@ -425,7 +425,9 @@ class TestRowSums:
             lambda: d2_log_loss_score(codes, p),
             lambda: sample_log_loss(codes, p),
             lambda: sample_log_loss(codes, p, out=np.empty(len(p))),
-            lambda: scorers._log_loss_by_class(codes, p, classes=classes[::-1].tolist()),
+            lambda: scorers._log_loss_by_class(
+                codes, p, classes=classes[::-1].tolist()
+            ),
         ):
             given = outcome(call).warnings
             assert len(given) <= 1
@@ -548,8 +550,9 @@ class TestSameBits:
         case = random_case(max(n, n_columns), n_columns)
         w = case.w if weighted else None
         results = [everything(case.codes, case.p, w)]
-        from fastlogloss import _engine, metrics
+        from fastlogloss import _engine, _short
 
+        monkeypatch.setattr(_short, "loops", base)
         monkeypatch.setattr(_engine, "loops", base)
         monkeypatch.setattr(metrics, "mean_loss", base.mean_loss)
         monkeypatch.setattr(_engine, "threads_for", lambda nanoseconds: 1)
@@ -774,16 +777,16 @@ class TestRows:
     def test_changed_between_the_passes(self, monkeypatch, options):
         """By another thread, where rows have been validated but not yet written."""
         y, p = np.array([0.0, 1.0]), np.array([0.2, 0.7])
-        add = _scores.add
+        add = _losses.add
 
         def changed(*args, **kwargs):
             y[0] = 9.0
             return add(*args, **kwargs)
 
         monkeypatch.setattr(
-            _scores,
+            _losses,
             "check_rows",
-            lambda out, n: monkeypatch.setattr(_scores, "add", changed),
+            lambda out, n: monkeypatch.setattr(_losses, "add", changed),
         )
         with pytest.raises(RuntimeError, match="changed by another thread"):
             sample_log_loss(y, p, out=np.empty(2), **options)

@@ -90,10 +90,10 @@ class TestEqualsFunctions:
             expected = log_loss_gradient_hessian(
                 y, p, normalize=normalize, **labels, **keywords
             )
-            found = loss.gradient_hessian(p, normalize=normalize)
+            found = loss.loss_gradient_hessian(p, normalize=normalize)
             for a, b in zip(found, expected, strict=True):
                 np.testing.assert_array_equal(a, b)
-            found = loss.gradient(p, normalize=normalize)
+            found = loss.loss_gradient(p, normalize=normalize)
             for a, b in zip(found, expected[:2], strict=True):
                 np.testing.assert_array_equal(a, b)
         stack = np.stack([p, p[::-1], p])
@@ -129,8 +129,8 @@ class TestScores:
         assert loss(p[:, None]) == loss(p)
         pairs = np.stack([1 - p, p], 1)
         assert loss(pairs) == log_loss(codes, pairs)
-        assert loss.gradient(pairs)[1].shape == (50, 2)
-        assert loss.gradient(p[:, None])[1].shape == (50, 1)
+        assert loss.loss_gradient(pairs)[1].shape == (50, 2)
+        assert loss.loss_gradient(p[:, None])[1].shape == (50, 1)
         assert loss.many(np.stack([pairs] * 3)).tolist() == [loss(pairs)] * 3
 
     @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -165,7 +165,7 @@ class TestScores:
         loss = LogLoss(codes, sample_weight=w)
         singles = [outcome(loss, scores) for scores in stack]
         if dtype == "float64":
-            monkeypatch.setattr(prepared, "sum_losses", None)
+            monkeypatch.setattr(prepared, "loss_of", None)
         many = outcome(loss.many, stack)
         assert many.error is None
         assert many.value.tolist() == [single.value for single in singles]
@@ -185,7 +185,7 @@ class TestScores:
     @pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
     def test_conventions(self, name):
         codes, z, _ = random_case(30, 4)
-        found = LogLoss(codes, **LOGITS).gradient_hessian(z, hessian=name)
+        found = LogLoss(codes, **LOGITS).loss_gradient_hessian(z, hessian=name)
         expected = log_loss_gradient_hessian(codes, z, hessian=name, **LOGITS)
         np.testing.assert_array_equal(found[2], expected[2])
 
@@ -193,14 +193,14 @@ class TestScores:
     def test_out(self, n_columns):
         codes, p, _ = random_case(30, n_columns)
         loss = LogLoss(codes)
-        expected = loss.gradient_hessian(p)
+        expected = loss.loss_gradient_hessian(p)
         out = np.empty(p.shape), np.empty(p.shape, "f4")
-        found = loss.gradient_hessian(p, out=out)
+        found = loss.loss_gradient_hessian(p, out=out)
         assert found[1] is out[0]
         assert found[2] is out[1]
         np.testing.assert_array_equal(out[0], expected[1])
         np.testing.assert_array_equal(out[1], expected[2].astype("f4"))
-        assert loss.gradient(p, out=out[0])[1] is out[0]
+        assert loss.loss_gradient(p, out=out[0])[1] is out[0]
 
     def test_samples_and_weights(self):
         codes, p, w = random_case(500, 3)
@@ -229,7 +229,7 @@ class TestClasses:
         expected = log_loss(make(codes), p, **keywords)
         assert loss(p[:, order]) == pytest.approx(expected, rel=2 * RTOL)
         expected = log_loss_gradient(make(codes), p, **keywords)[1][:, order]
-        found = loss.gradient(p[:, order])[1]
+        found = loss.loss_gradient(p[:, order])[1]
         np.testing.assert_allclose(found, expected, rtol=1e-14)
 
     def test_one_column_is_that_of_the_second(self):
@@ -316,11 +316,11 @@ class TestObject:
     def check(y, p, w, soft):
         y, w = y.copy(), w.copy()
         loss = LogLoss(y, sample_weight=w, soft_targets=soft)
-        expected = loss(p), loss.gradient(p)[1]
+        expected = loss(p), loss.loss_gradient(p)[1]
         y[...] = y[::-1].copy()
         w[...] = 5.0
         assert loss(p) == expected[0]
-        np.testing.assert_array_equal(loss.gradient(p)[1], expected[1])
+        np.testing.assert_array_equal(loss.loss_gradient(p)[1], expected[1])
         assert y.flags.writeable
         assert w.flags.writeable
 
@@ -364,7 +364,9 @@ class TestObject:
                 assert repr(other) == repr(loss)
                 assert other.classes == loss.classes
                 assert other(p) == loss(p)
-                np.testing.assert_array_equal(other.gradient(p)[1], loss.gradient(p)[1])
+                np.testing.assert_array_equal(
+                    other.loss_gradient(p)[1], loss.loss_gradient(p)[1]
+                )
                 with pytest.raises(AttributeError, match="does not change"):
                     other.classes = ()
 
@@ -406,13 +408,13 @@ class TestObject:
     def test_threads_share_it(self, n, from_logits):
         codes, p, w = random_case(n, 3)
         loss = LogLoss(codes, sample_weight=w, from_logits=from_logits)
-        expected = loss(p), *loss.gradient_hessian(p), *loss.samples(p)[:5]
+        expected = loss(p), *loss.loss_gradient_hessian(p), *loss.samples(p)[:5]
         stack = np.stack([p, p])
         wrong = []
 
         def score():
             for _ in range(max(2, 1000 // n)):
-                found = loss(p), *loss.gradient_hessian(p), *loss.samples(p)[:5]
+                found = loss(p), *loss.loss_gradient_hessian(p), *loss.samples(p)[:5]
                 same = map(np.array_equal, found, expected)
                 if not all(same) or loss.many(stack).tolist() != [expected[0]] * 2:
                     wrong.append(found)
@@ -434,8 +436,11 @@ class TestObject:
         for call, allowed in (
             (lambda: loss(p), 1 << 15),
             (lambda: loss.many(p[None]), 1 << 15),
-            (lambda: loss.gradient(p, out=out), 1 << 20),
-            (lambda: loss.gradient_hessian(p, out=(out, out.copy())), out.nbytes * 1.2),
+            (lambda: loss.loss_gradient(p, out=out), 1 << 20),
+            (
+                lambda: loss.loss_gradient_hessian(p, out=(out, out.copy())),
+                out.nbytes * 1.2,
+            ),
         ):
             call()
             tracemalloc.start()
@@ -521,11 +526,16 @@ class TestErrors:
             wrong.append((p + 1, "y_score.* row 0"))
         out = np.full(p.shape, 7.0)
         for scores, match in wrong:
-            for method in (loss, loss.gradient, loss.gradient_hessian, loss.samples):
+            for method in (
+                loss,
+                loss.loss_gradient,
+                loss.loss_gradient_hessian,
+                loss.samples,
+            ):
                 with pytest.raises((ValueError, TypeError), match=match):
                     method(scores)
             with pytest.raises((ValueError, TypeError), match=match):
-                loss.gradient(scores, out=out)
+                loss.loss_gradient(scores, out=out)
             np.testing.assert_array_equal(out, 7.0)
 
     @pytest.mark.parametrize("n_columns", [1, 3])
@@ -574,5 +584,5 @@ class TestErrors:
     def test_out_overlaps_scores(self):
         p = np.array([0.25, 0.75])
         with pytest.raises(ValueError, match=r"^out overlaps"):
-            LogLoss([0, 1]).gradient(p, out=p)
+            LogLoss([0, 1]).loss_gradient(p, out=p)
         assert p.tolist() == [0.25, 0.75]

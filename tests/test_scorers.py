@@ -158,6 +158,18 @@ class TestColumnsByClass:
         assert score == pytest.approx((math.log(0.7) + math.log(0.8)) / 2, rel=2e-15)
 
     @pytest.mark.parametrize("n_classes", [2, 3])
+    def test_two_other_classes(self, n_classes):
+        """As many classes as in training, or two, but not all the same ones."""
+        p = np.full((4, n_classes), 1 / n_classes)
+        for y in ([1, 2], [-1, 0], [1, 7], [-1, 1], [0.0, 2.0], [5, 6]):
+            for dtype in ("int64", "int8", "float64", "float32"):
+                labels = np.array([*y, *y], dtype)
+                n_unseen = sum(label not in range(n_classes) for label in labels)
+                loss = (n_unseen * CAP + (4 - n_unseen) * math.log(n_classes)) / 4
+                score = neg_log_loss_scorer(fixed(*range(n_classes)), p, labels)
+                assert score == pytest.approx(-loss, rel=2e-15)
+
+    @pytest.mark.parametrize("n_classes", [2, 3])
     def test_fold_of_one_class(self, n_classes):
         p = np.full((4, n_classes), 1 / n_classes)
         estimator = fixed(*range(n_classes))

@@ -62,7 +62,7 @@ def test_types_that_numpy_has_not(dtype, n_columns):
         lambda y, q: log_loss_gradient(y, q)[0],
         lambda y, q: LogLoss(y)(q),
         lambda y, q: LogLoss(y).many([q, q])[1],
-        lambda y, q: LogLoss(y, from_logits=True).gradient_hessian(q)[0],
+        lambda y, q: LogLoss(y, from_logits=True).loss_gradient_hessian(q)[0],
         lambda y, q: sample_log_loss(y, q).tolist(),
     ]
     for call in calls:

@@ -51,7 +51,9 @@ class Spec:
         statuses: npt.NDArray[np.int64],
         n_threads: int = 1,
     ) -> bool: ...
-    def mean(self, y: Any, p: Any, w: Any = None) -> float | None: ...
+    def mean(
+        self, y: Any, p: Any, w: Any = None, complete: bool = False
+    ) -> float | None: ...
 
 @final
 class Totals:

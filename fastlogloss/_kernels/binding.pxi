@@ -92,10 +92,10 @@ cdef bint _set_inputs(
     return True
 
 
-cdef object _set_classes(Call* call, cnp.ndarray values):
+cdef object _set_classes(Call* call, cnp.ndarray values, Py_ssize_t n_classes):
     # The classes of labels that are no codes. Returns what has to be kept for the call.
     cdef Classes* classes = &call.classes
-    cdef Py_ssize_t n = max(call.task.n_columns, 2), capacity = 16, i
+    cdef Py_ssize_t n = n_classes, capacity = 16, i
     cdef bint is_float = call.y.kind <= FLL_FLOAT16
     cdef int32_t[::1] slots
     cdef uint64_t slot
@@ -281,7 +281,8 @@ cdef class Spec:
         cdef int ndim = 1 if k == 1 else 2
         if not _set_inputs(&call, &self.task, y, p, w, 0):
             raise TypeError("no numbers of shapes that fit together")
-        keep = None if classes is None else _set_classes(&call, classes)
+        if classes is not None:
+            keep = _set_classes(&call, classes, max(k, 2))
         if rows is not None:
             _set_output(&call.rows, rows, y, 1, "rows")
             if call.rows.view.kind != FLL_FLOAT64:
@@ -317,7 +318,6 @@ cdef class Spec:
             totals.seen = PyBytes_FromStringAndSize(<const char*>seen, k)
         finally:
             free(seen)
-        del keep
         return totals
 
     def run_many(
@@ -381,8 +381,10 @@ cdef class Spec:
         del guard
         return good
 
-    def mean(self, y, p, w=None):
+    def mean(self, y, p, w=None, bint complete=False):
         """Mean loss of a few rows, the short way.
+
+        If `complete`, all classes have to occur, and two of them may be any numbers.
 
         None, with nothing else done, unless `y`, `p` and `w` are arrays of few rows
         with nothing to warn of or stumble over, and the sums in range. Everything here
@@ -394,7 +396,7 @@ cdef class Spec:
             return None
         if not self.task.from_logits and _is_narrow(p):
             return None
-        return _short_mean(&self.task, y, p, w, False)
+        return _short_mean(&self.task, y, p, w, complete)
 
 
 cdef bint _is_narrow(cnp.ndarray p) noexcept:
@@ -567,7 +569,9 @@ def encode(cnp.ndarray y not None, cnp.ndarray classes, cnp.ndarray codes not No
         and cnp.PyArray_ISCARRAY(codes)
     ):
         raise TypeError("codes must be a plain array of int64")
-    keep = None if cnp.PyArray_NDIM(classes) == 0 else _set_classes(&call, classes)
+    keep = None if cnp.PyArray_NDIM(classes) == 0 else _set_classes(
+        &call, classes, n_classes
+    )
     while first < cnp.PyArray_DIM(y, 0):
         m = min(cnp.PyArray_DIM(y, 0) - first, <Py_ssize_t>TILE)
         good &= load_codes(
