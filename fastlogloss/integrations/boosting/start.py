@@ -3,7 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastlogloss._scores import checked_options, read_targets_alone
+from fastlogloss._engine import Spec
+from fastlogloss._errors import Names, check_flag
+from fastlogloss._losses import prepare
 
 _LEAST_SHARE = 1e-15  # of a class that does not occur, as in LightGBM
 
@@ -74,8 +76,9 @@ def initial_score(
     >>> initial_score(["a", "b", "c", "c"]).round(6)
     array([-1.386294, -1.386294, -0.693147])
     """
-    options = checked_options("auto", True, soft_targets, 0.0)._replace(y_name="y")
-    targets = read_targets_alone(y, sample_weight, classes, options)
+    check_flag("soft_targets", soft_targets)
+    spec = Spec(from_logits=True, soft=bool(soft_targets))
+    targets = prepare(y, sample_weight, classes, spec, Names(targets="y"))
     codes, weights = targets.codes.y, targets.weights
     if weights is not None:  # their sum could overflow; a power of 2 changes no bit
         weights = np.ldexp(weights, -np.frexp(np.abs(weights).max())[1])
