@@ -40,11 +40,11 @@ def mean(y, p, w, labels, *options):
         return None
     try:
         like = state_of(loops, n_columns, *options)
+        if not options[2]:  # no targets
+            y = _codes(y, n_columns, labels)
+        elif labels is not None:
+            return None
     except (TypeError, ValueError):  # the reader says of what
-        return None
-    if options[2] is False:
-        y = _codes(y, n_columns, labels)
-    elif labels is not None:
         return None
     return None if y is None else loops.mean_like(like, y, p, w)
 
@@ -62,13 +62,13 @@ def derivatives(y, p, labels, options, request):
     if n_columns == 0:
         return None
     n_all = 0
-    if labels is not None:
-        if type(labels) is not list or labels != _all_codes(n_columns):
-            return None
-    elif options[2] is False:
-        n_all = max(n_columns, 2)
     try:
         new = maker_of(loops, n_columns, *options)
+        if labels is not None:
+            if type(labels) is not list or labels != _all_codes(n_columns):
+                return None
+        elif not options[2]:  # no targets
+            n_all = max(n_columns, 2)
     except (TypeError, ValueError):  # the reader says of what
         return None
     return slopes(new, y, p, None, len(p), n_all, request)
