@@ -33,7 +33,7 @@ def mean(y, p, w, labels, *options):
         y, p = array_of_series(y), array_of_series(p)
         if type(p) is not np.ndarray or type(y) is not np.ndarray:
             return None
-    if w is not None and type(w) is not np.ndarray:
+    if p.size > _SHORT or (w is not None and type(w) is not np.ndarray):
         return None
     n_columns = 1 if p.ndim == 1 else p.shape[1] if p.ndim == 2 else 0
     if n_columns == 0:
@@ -179,7 +179,7 @@ def state_of(*arguments):
 
 def _codes(y, n_columns, labels):
     """Labels as codes: all of them occur, or they are named. Or None."""
-    if y.ndim != 1:
+    if y.ndim != 1 or len(y) > _SHORT:
         return None
     if labels is None:
         even = _even(len(y), n_columns)
