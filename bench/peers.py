@@ -174,7 +174,7 @@ def sklearn_logits(data, order):
 
     def call():
         loss = half.loss(y, z, loss_out=losses).sum()
-        return loss, *half.gradient_hessian(y, z, None, *outputs)
+        return loss, *half.loss_gradient_hessian(y, z, None, *outputs)
 
     return call
 

@@ -22,6 +22,7 @@ from fastlogloss._errors import (
     ZeroSum,
     caller_level,
     check_rows,
+    explain_labels,
     find,
     in_our_words,
     place,
@@ -62,6 +63,17 @@ def sums_of(problem, rows=None, **outputs):
             look_up(targets, y, classes, problem.names, problem.drop_in)
             return sums_of(problem, rows, **outputs)
         targets.is_guess = False
+    if status == _BAD_LABEL:  # there are more than there are columns
+        raise Objection(
+            "y_true",
+            lambda: explain_labels(
+                targets.codes.y,
+                problem.names.targets,
+                targets.n_classes,
+                problem.names.scores,
+            ),
+            unread=True,
+        )
     if status:
         raise Objection("scores", lambda: _explain(status, problem))
     if targets.minus is not None and rows is None:

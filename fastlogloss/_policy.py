@@ -42,6 +42,8 @@ def solve(call, run, *, is_answer=True):
             if is_answer:
                 return value
             call = call._replace(is_settled=True)
+            if call.classes is not None:
+                call = _sklearn.in_sorted_order(call)
         elif not objection.unread or call.classes is not None:
             raise objection.in_our_words()
         elif not call.is_settled:

@@ -31,7 +31,7 @@ def mean(y, p, w, labels, *options):
         y, p = array_of_series(y), array_of_series(p)
         if type(p) is not np.ndarray or type(y) is not np.ndarray:
             return None
-    if w is not None and type(w) is not np.ndarray:
+    if p.size > _SHORT or (w is not None and type(w) is not np.ndarray):
         return None
     n_columns = 1 if p.ndim == 1 else p.shape[1] if p.ndim == 2 else 0
     if n_columns == 0:
@@ -42,7 +42,7 @@ def mean(y, p, w, labels, *options):
         spec = spec_of_kernel(loops, n_columns, *options)
     except (TypeError, ValueError):  # the reader says of what
         return None
-    return spec.mean(y, p, w, labels is None and options[2] is False)
+    return spec.mean(y, p, w, labels is None and not options[2])
 
 
 def _are_usual(_, from_logits, soft_targets, smoothing):
@@ -61,7 +61,7 @@ def derivatives(y, p, labels, options, request):
     if labels is not None:
         if not _are_codes(labels, n_columns):
             return None
-    elif options[2] is False:
+    elif not options[2]:  # no targets
         n_all = max(n_columns, 2)
     try:
         spec = spec_of_kernel(loops, n_columns, *options)

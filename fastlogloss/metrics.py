@@ -138,19 +138,21 @@ def log_loss(
     >>> round(log_loss(["ham", "spam"], [[0.9, 0.1], [0.35, 0.65]]), 6)
     0.268072
     """
+    if (
+        normalize is True
+        and sample_weight is None
+        and labels is None
+        and y_pred is _DEPRECATED
+        and eps is _AUTO
+        and from_logits is False
+        and soft_targets is False
+        and label_smoothing is _NONE
+    ):
+        loss = mean_loss(y_true, y_proba, *DOUBLE)
+        if loss is not None:
+            return loss
     if normalize is True and y_pred is _DEPRECATED:
         options = eps, from_logits, soft_targets, label_smoothing
-        if (
-            sample_weight is None
-            and labels is None
-            and eps is _AUTO
-            and from_logits is False
-            and soft_targets is False
-            and label_smoothing is _NONE
-        ):
-            loss = mean_loss(y_true, y_proba, *DOUBLE)
-            if loss is not None:
-                return loss
         loss = _short.mean(y_true, y_proba, sample_weight, labels, *options)
         if loss is not None:
             return loss

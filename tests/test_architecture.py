@@ -116,6 +116,16 @@ class TestArrows:
         for name in (arrays, labels, "fastlogloss._engine", "fastlogloss._problem"):
             assert not any(i.startswith("sklearn") for i in imported(name))
 
+    def test_reader_does_not_ask(self):
+        """What is wrong it says; whether scikit-learn is asked is decided above it."""
+        above = {"fastlogloss._sklearn", "fastlogloss._policy"}
+        for name in ("problem", "targets", "classes", "weights", "columns", "losses"):
+            found, new = set(), {f"fastlogloss._{name}"}
+            while new:
+                found |= new
+                new = {i for n in new if n in TREES for i in ours(n)} - found
+            assert not found & above
+
     def test_reference_is_for_tests(self):
         assert "fastlogloss._reference" in TREES
         for name in TREES:

@@ -646,3 +646,19 @@ class TestShortWay:
             log_loss([0, 1], [0.5, 0.5], from_logits=1, eps=0)
         with pytest.raises(TypeError, match="eps"):
             log_loss([0, 1], [0.5, 0.5], from_logits=True, eps=False)
+
+    @pytest.mark.parametrize("function", [log_loss, log_loss_gradient])
+    @pytest.mark.parametrize("false", [False, np.False_])
+    def test_flags_of_numpy(self, function, false):
+        """Labels that lack a class are refused by whichever False."""
+        with pytest.raises(ValueError, match="label"):
+            function([0, 0], [0.5, 0.5], soft_targets=false)
+        with pytest.raises(ValueError, match="label"):
+            function(np.array([0, 0]), np.array([0.5, 0.5]), soft_targets=false)
+
+    @pytest.mark.parametrize("labels", [[np.array([0, 1]), 1], [pd.NA, 1], [[0], 1]])
+    def test_labels_that_do_not_compare(self, labels):
+        y, p = np.array([0, 1]), np.array([0.5, 0.5])
+        theirs = outcome(sklearn.metrics.log_loss, y, p, labels=labels)
+        check(outcome(log_loss, y, p, labels=labels), theirs)
+        check(outcome(log_loss_gradient, y, p, labels=labels), theirs)

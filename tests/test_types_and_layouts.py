@@ -110,8 +110,8 @@ FUNCTIONS = {
     "hessian": _function(log_loss_gradient_hessian, normalize=False),
     "prepared": _method("__call__"),
     "prepared rows": _method("samples"),
-    "prepared gradient": _method("gradient", normalize=False),
-    "prepared hessian": _method("gradient_hessian"),
+    "prepared gradient": _method("loss_gradient", normalize=False),
+    "prepared hessian": _method("loss_gradient_hessian"),
     "many": _method("many"),
 }
 # What `out` may be.

@@ -533,6 +533,8 @@ cdef bint _set_first_two(Call* call, double* real, int64_t* whole) noexcept:
     # Take the first two different labels to be the classes. Whole numbers alone can be.
     cdef double items[TILE]
     cdef double buffer[TILE]
+    if call.loss == softmax_loss or call.loss == matrix_of_targets_loss:
+        return False  # which look labels up
     if first_two(&call.y, call.n, items, buffer, real, whole) < 2:
         return False
     if call.y.kind <= FLL_FLOAT16:
