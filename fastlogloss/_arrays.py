@@ -8,10 +8,14 @@ import math
 import sys
 from decimal import Decimal
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastlogloss._kernels._labels import kinds
+
+Array = NDArray[Any]
 
 _EPS = 2.0**-52
 # Machine epsilons; probabilities of all other types are made float64.
@@ -19,7 +23,7 @@ _NARROW_EPS = {np.dtype(np.float32): 2.0**-23, np.dtype(np.float16): 2.0**-10}
 
 
 @functools.lru_cache(maxsize=256)
-def limits(dtype, n_columns):
+def limits(dtype: np.dtype[Any], n_columns: int) -> tuple[float, float]:
     """Machine epsilon, and how far from 1 the sum of a row is sure to be good.
 
     scikit-learn adds up in the dtype of the probabilities, and in another order. Each
@@ -33,7 +37,7 @@ def limits(dtype, n_columns):
     return eps, sum_tolerance(eps) - rounding
 
 
-def sum_tolerance(eps):
+def sum_tolerance(eps: float) -> float:
     """How far from 1 scikit-learn takes a sum: isclose(sum, 1, rtol=sqrt(eps))."""
     return 1e-8 + math.sqrt(eps)
 
@@ -44,7 +48,7 @@ _PRECISIONS = frozenset([FLOAT64, *_NARROW_EPS])
 DOUBLE = limits(FLOAT64, 1000)  # for all that take the short way
 
 
-def array_of_series(values):
+def array_of_series(values: Any) -> Any:
     """The array of a pandas Series, where it is NumPy's; or what has been given.
 
     Several times as fast as `numpy.asarray`, to which it is the same.
@@ -56,7 +60,7 @@ def array_of_series(values):
     return values
 
 
-def as_array(values):
+def as_array(values: Any) -> Array | None:
     """`values` as an ndarray, or None if that is not what scikit-learn would see.
 
     Subclasses of ndarray other than memory maps mean something that a kernel does not
@@ -79,7 +83,7 @@ def as_array(values):
     return array
 
 
-def _widened(values):
+def _widened(values: Any) -> Array | None:
     """Tensors of bfloat16 and its like, of which numpy has no type, as float64.
 
     Also those in a list. None for all else that numpy does not read.
@@ -95,7 +99,7 @@ def _widened(values):
         return None
 
 
-def as_scores(values):
+def as_scores(values: Any) -> tuple[Array | None, np.dtype[Any]]:
     """`as_numbers`, and the dtype that scikit-learn computes with: its `precision`."""
     array = as_array(values)
     if array is None or array.dtype is FLOAT64:
@@ -104,7 +108,7 @@ def as_scores(values):
     return numbers, FLOAT64 if numbers is None else precision(values)
 
 
-def precision(values):
+def precision(values: Any) -> np.dtype[Any]:
     """The dtype whose epsilon and tolerance are those of some scores.
 
     That is float32 or float16 where the container says so itself: by numpy's dtype in
@@ -128,7 +132,7 @@ def precision(values):
     return dtype if isinstance(dtype, np.dtype) and dtype in _PRECISIONS else FLOAT64
 
 
-def _is_dispatched(values):
+def _is_dispatched(values: Any) -> bool:
     # Where that is switched on, scikit-learn computes with the array's own library.
     if not (
         hasattr(values, "__array_namespace__")
@@ -139,12 +143,12 @@ def _is_dispatched(values):
     return config.get("array_api_dispatch", False)
 
 
-def _is_pandas_frame(values):
+def _is_pandas_frame(values: Any) -> bool:
     pandas = sys.modules.get("pandas")
     return isinstance(values, getattr(pandas, "DataFrame", ()))
 
 
-def has_sparse_columns(values):
+def has_sparse_columns(values: Any) -> bool:
     # scikit-learn warns of them, and refuses those that are all sparse.
     if not _is_pandas_frame(values):
         return False
@@ -152,7 +156,7 @@ def has_sparse_columns(values):
     return any(isinstance(dtype, sparse) for dtype in values.dtypes)
 
 
-def is_array_like(values):
+def is_array_like(values: Any) -> bool:
     # scikit-learn's functions take nothing else, and a memoryview for a scalar.
     return type(values) is not memoryview and (
         hasattr(values, "__len__")
@@ -161,13 +165,13 @@ def is_array_like(values):
     )
 
 
-def as_numbers(values):
+def as_numbers(values: Any) -> Array | None:
     """An ndarray of real numbers, or None."""
     array = as_array(values)
     return None if array is None else _as_numbers(array)
 
 
-def _as_numbers(array):
+def _as_numbers(array: Array) -> Array | None:
     if array.dtype.kind != "O":
         return readable(array)
     try:
@@ -178,7 +182,7 @@ def _as_numbers(array):
     return None
 
 
-def readable(array):
+def readable(array: Array) -> Array:
     """The array, as float64 if it is of floats that kernels do not read.
 
     Such are those of more than 64 bits, and of 8 bits, of extensions of numpy.
@@ -188,7 +192,7 @@ def readable(array):
     return array
 
 
-def legible(values):
+def legible(values: Any) -> Any:
     """`values` as scikit-learn can read them: tensors of bfloat16 as an array."""
     if values is None or type(values) is np.ndarray:
         return values
@@ -200,7 +204,7 @@ def legible(values):
     return values
 
 
-def first_unreal(objects):
+def first_unreal(objects: Array) -> tuple[int, ...] | None:
     """Index of the first of some objects that is no real number, or None.
 
     Texts of numbers are none, and complex numbers would lose their imaginary part.
@@ -223,7 +227,7 @@ def first_unreal(objects):
     return None
 
 
-def as_columns(p):
+def as_columns(p: Array) -> tuple[Array, int]:
     """`p` as (n,) for the positive class or (n, K), and the number of classes.
 
     Zero classes where it is neither, or holds no real numbers.
@@ -239,7 +243,7 @@ def as_columns(p):
     return p, p.shape[1]
 
 
-def as_weights(sample_weight, n):
+def as_weights(sample_weight: Any, n: int) -> Array | None:
     """An ndarray of `n` real numbers, or None."""
     weights = as_numbers(sample_weight)
     if weights is None or not is_real(weights) or weights.shape != (n,):
@@ -247,6 +251,6 @@ def as_weights(sample_weight, n):
     return weights
 
 
-def is_real(array):
+def is_real(array: Array) -> bool:
     # Wider floats would lose their last bits: scikit-learn keeps them.
     return array.dtype.kind in "fiub" and array.dtype.itemsize <= 8

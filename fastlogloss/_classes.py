@@ -3,11 +3,14 @@
 `_labels` knows their types; here is what a function makes of them.
 """
 
+from typing import Any
+
 import numpy as np
 
-from fastlogloss._arrays import as_array, is_array_like
+from fastlogloss._arrays import Array, as_array, is_array_like
 from fastlogloss._errors import (
     CHUNK,
+    Names,
     Objection,
     describe,
     explain_labels,
@@ -15,12 +18,21 @@ from fastlogloss._errors import (
     raise_changed,
     shortened,
 )
-from fastlogloss._labels import Factorized, encode, plain_strings, read, sorted_labels
+from fastlogloss._labels import (
+    Encoded,
+    Factorized,
+    encode,
+    plain_strings,
+    read,
+    sorted_labels,
+)
+
+Labels = Array | Factorized  # as `_labels.read` has them
 
 _IGNORED = -100  # the label of rows to be left out, to torch and what is built on it
 
 
-def read_classes(labels, drop_in):
+def read_classes(labels: Any, drop_in: bool) -> tuple[list[Any] | None, bool]:
     """`labels` as a sorted list, or None, and whether they were in another order.
 
     `drop_in` as in `read_labels`.
@@ -46,14 +58,14 @@ def read_classes(labels, drop_in):
     )
 
 
-def _in_order(values):
+def _in_order(values: Array) -> list[Any] | None:
     try:
         return sorted_labels(np.sort(values))
     except TypeError:  # of objects that have no order
         return None
 
 
-def read_labels(y_true, names, drop_in=False):
+def read_labels(y_true: Any, names: Names, drop_in: bool = False) -> Labels:
     """A vector of labels, as `_labels.read` has it.
 
     Strings of subclasses (members of an Enum) are the strings that they are; for a
@@ -67,8 +79,8 @@ def read_labels(y_true, names, drop_in=False):
     return y
 
 
-def no_vector(y_true, names):
-    def explain():
+def no_vector(y_true: Any, names: Names) -> Objection:
+    def explain() -> str:
         array = as_array(y_true)
         is_vector = array is not None and (array.ndim == 1 or array.shape[1:] == (1,))
         if not is_vector:
@@ -82,7 +94,14 @@ def no_vector(y_true, names):
     return Objection("y_true", explain, unread=True)
 
 
-def encode_labels(y, classes, n_classes, names, drop_in=False, takes_unseen=False):
+def encode_labels(
+    y: Labels,
+    classes: list[Any] | None,
+    n_classes: int | None,
+    names: Names,
+    drop_in: bool = False,
+    takes_unseen: bool = False,
+) -> Encoded:
     """`Encoded` labels that `read_labels` has read."""
     limit = n_labels(y) if classes is not None or n_classes is None else n_classes
     limit = max(limit, 2)
@@ -93,7 +112,7 @@ def encode_labels(y, classes, n_classes, names, drop_in=False, takes_unseen=Fals
             encoded = encode(strings, classes, limit=limit)
     if encoded is None:
 
-        def explain():
+        def explain() -> str:
             of_rows = [y.found[i] for i in y.numbers] if type(y) is Factorized else y
             return explain_labels(of_rows, names.targets, limit, names.scores)
 
@@ -118,7 +137,7 @@ def encode_labels(y, classes, n_classes, names, drop_in=False, takes_unseen=Fals
     return encoded
 
 
-def _explain_unseen(y, encoded, names):
+def _explain_unseen(y: Labels, encoded: Encoded, names: Names) -> str:
     for start in range(0, n_labels(y), CHUNK):
         code = encoded.codes.chunk(start, start + CHUNK)
         at = find(lambda code: code == len(encoded.classes), code)
@@ -131,16 +150,16 @@ def _explain_unseen(y, encoded, names):
     raise_changed()
 
 
-def _marks_rows(classes):
+def _marks_rows(classes: list[Any]) -> bool:
     # One class by its value, beside codes.
     return classes[0] == _IGNORED and classes[1:] and classes[1] >= 0
 
 
-def _label(y, i):
+def _label(y: Labels, i: int) -> Any:
     if isinstance(y, Factorized):
         return y.found[y.numbers[i]]
     return y[i : i + 1].tolist()[0]
 
 
-def n_labels(y):
+def n_labels(y: Labels) -> int:
     return len(y.numbers) if isinstance(y, Factorized) else len(y)

@@ -5,11 +5,12 @@ matter, nor does a count from 0, beside classes that are other numbers.
 """
 
 import functools
+from typing import Any
 
 from fastlogloss._errors import Objection, shortened
 
 
-def column_names(values):
+def column_names(values: Any) -> list[Any] | None:
     """Names of the columns of a data frame or of a Series, or None.
 
     A pandas frame that nobody has given names counts its columns, also those of a slice
@@ -27,13 +28,18 @@ def column_names(values):
 
 
 @functools.lru_cache(maxsize=64)
-def _names_attribute(kind):
+def _names_attribute(kind: type) -> str | None:
     # The columns of pyarrow's tables, which have names, are arrays.
     attributes = ("column_names", "columns", "name")
     return next((a for a in attributes if hasattr(kind, a)), None)
 
 
-def check_columns(names, classes, what, argument="scores"):
+def check_columns(
+    names: list[Any] | None,
+    classes: list[Any] | None,
+    what: str,
+    argument: str = "scores",
+) -> None:
     """Object to columns that are named for classes, but not in the order of these."""
     if not names or not classes:
         return
@@ -59,7 +65,7 @@ def check_columns(names, classes, what, argument="scores"):
         )
 
 
-def _text(label):
+def _text(label: Any) -> str:
     """What the name of a column and a class are compared by.
 
     1, 1.0, True and the texts of them agree.

@@ -1,12 +1,16 @@
 """Loss, gradient and hessian of a `Problem`."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from fastlogloss._engine import overlap, sum_of_weights
+from fastlogloss._engine import Sums, overlap, sum_of_weights
 from fastlogloss._errors import check_out, raise_changed
 from fastlogloss._losses import sums_of, weight_of
+from fastlogloss._problem import Problem
+from fastlogloss._targets import Targets
 from fastlogloss._weights import weigh
 
 # Hessians of softmax: exact, and as two libraries of boosted trees have them.
@@ -18,14 +22,22 @@ HESSIANS = {
 _BIG = 600  # exponent that takes any weight, and its inverse, far from the ends
 
 
-def check_hessian(hessian, from_logits):
+def check_hessian(hessian: Any, from_logits: bool) -> None:
     if not isinstance(hessian, str) or hessian not in HESSIANS:
         raise ValueError(f"hessian must be one of {list(HESSIANS)}, got {hessian!r}")
     if hessian != "exact" and not from_logits:
         raise ValueError(f"hessian={hessian!r} is for from_logits=True")
 
 
-def derivatives(problem, *, normalize, order, hessian, out, remark):
+def derivatives(
+    problem: Problem,
+    *,
+    normalize: bool,
+    order: int,
+    hessian: str,
+    out: Any,
+    remark: Callable[[Problem, Sums], None],
+) -> tuple[Any, ...]:
     """(loss, gradient) or, for `order` 2, (loss, gradient, hessian).
 
     `remark` is called with the problem and its sums once all is validated, before
@@ -62,7 +74,7 @@ def derivatives(problem, *, normalize, order, hessian, out, remark):
     return sums.loss.over(weight.times(factor)), *outs
 
 
-def _scaling(targets):
+def _scaling(targets: Targets) -> dict[str, float]:
     # Where 1 / weight_sum would overflow, or be no normal number; powers of 2 change no
     # bit of the mean.
     total, exponent = abs(targets.weight_sum), 0
@@ -83,7 +95,9 @@ def _scaling(targets):
     return scaling
 
 
-def _checked_outs(out, order, shape):
+def _checked_outs(
+    out: Any, order: int, shape: tuple[int, ...]
+) -> tuple[Any, ...] | list[Any]:
     names = ("out",) if order == 1 else ("out[0]", "out[1]")
     outs = (out,) if order == 1 else out
     if not isinstance(outs, tuple | list) or len(outs) != order:

@@ -1,12 +1,14 @@
 """Runs the kernels over all rows: the only caller of them, and of threads."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastlogloss import _kernels
-from fastlogloss._arrays import DOUBLE, FLOAT64, limits
+from fastlogloss._arrays import DOUBLE, FLOAT64, Array, limits
+from fastlogloss._labels import Codes
 from fastlogloss._sums import Sum, sum_of_chunks, sum_of_products
 from fastlogloss._threads import threads_for
 
@@ -27,9 +29,9 @@ class Spec(NamedTuple):
     from_logits: bool = False
     soft: bool = False
     smoothing: float = 0.0
-    precision: np.dtype = FLOAT64  # of the scores; see the function
+    precision: np.dtype[Any] = FLOAT64  # of the scores; see the function
 
-    def of_precision(self, dtype):
+    def of_precision(self, dtype: np.dtype[Any]) -> "Spec":
         """The same for scores of another precision."""
         return self if dtype is self.precision else self._replace(precision=dtype)
 
@@ -44,14 +46,14 @@ class Sums(NamedTuple):
     n_classes_seen: int
 
     @property
-    def mean(self):
+    def mean(self) -> float:
         """That of validated rows, whose weights did not sum to zero then."""
         if self.weight.value == 0:
             raise RuntimeError(_CHANGED.format("sample_weight"))
         return self.loss.over(self.weight)
 
 
-def new_spec(n_columns, options, target_tolerance=0.0):
+def new_spec(n_columns: int, options: Spec, target_tolerance: float = 0.0) -> Any:
     """What the kernels go by; one column is that of class 1."""
     low, tolerance = limits(options.precision, max(n_columns, 2))
     if options.eps is not None:
@@ -69,17 +71,17 @@ def new_spec(n_columns, options, target_tolerance=0.0):
 
 
 def add(
-    codes,
-    p,
-    weights,
-    options,
-    rows=None,
+    codes: Codes,
+    p: Array,
+    weights: Array | None,
+    options: Spec,
+    rows: Array | None = None,
     *,
-    gradient=None,
-    hessian=None,
-    weight_factor=1.0,
-    **scaling,
-):
+    gradient: Array | None = None,
+    hessian: Array | None = None,
+    weight_factor: float = 1.0,
+    **scaling: Any,
+) -> Sums:
     """`Sums` over all rows: one call of the kernel or, from buffers, many.
 
     Losses of rows and derivatives are written to `rows`, `gradient` and `hessian`, if
@@ -119,7 +121,9 @@ def add(
     return Sums(loss, weight, status, state.bad_sum_from, state.n_classes_seen)
 
 
-def _sums_of_any_range(codes, p, weights, options, n_rows):
+def _sums_of_any_range(
+    codes: Codes, p: Array, weights: Array | None, options: Spec, n_rows: int
+) -> tuple[Sum, Sum]:
     """Sums of losses and weights, whatever their magnitude; memory for a block."""
     loss = Sum(0.0)
     for start in range(0, len(p), n_rows):
@@ -133,7 +137,7 @@ def _sums_of_any_range(codes, p, weights, options, n_rows):
     return loss, Sum(float(len(p))) if weights is None else sum_of_weights(weights)
 
 
-def sum_of_weights(weights):
+def sum_of_weights(weights: Array) -> Sum:
     """Their sum, rounded once or nearly so, also where they nearly cancel.
 
     Returns
@@ -141,7 +145,7 @@ def sum_of_weights(weights):
     Sum
     """
 
-    def chunks():
+    def chunks() -> Iterator[Array]:
         for start in range(0, len(weights), _CHUNK):
             yield weights[start : start + _CHUNK]
 
@@ -162,7 +166,7 @@ def sum_of_weights(weights):
     return sum_of_chunks(chunks, len(weights))
 
 
-def _rows_of_any_range(codes, p, options):
+def _rows_of_any_range(codes: Codes, p: Array, options: Spec) -> tuple[Array, Array]:
     """Losses of rows, to be multiplied by ``2**shift``, and these exponents."""
     rows, shift = np.empty(len(p)), np.zeros(len(p), np.int32)
     _write(codes, p, options, rows)
@@ -175,19 +179,31 @@ def _rows_of_any_range(codes, p, options):
     return rows, shift
 
 
-def _write(codes, p, options, rows, **scaling):
+def _write(
+    codes: Codes, p: Array, options: Spec, rows: Array, **scaling: float
+) -> None:
     if add(codes, p, None, options, rows, **scaling).status & INVALID:
         raise RuntimeError("an argument was changed by another thread during the call")
 
 
-def _nanoseconds(p, weights, options, gradient):
+def _nanoseconds(
+    p: Array, weights: Array | None, options: Spec, gradient: Array | None
+) -> float:
     # What one thread takes at the least (AVX-512), about: per number, and per row.
     number = 0.4 if p.ndim == 1 or p.shape[1] == 2 else 0.25
     number += 0.6 * options.from_logits + 1.0 * (gradient is not None)
     return p.size * number + len(p) * 0.8 * (weights is not None)
 
 
-def _run_weighted(spec, codes, p, weights, factor, outputs, scaling):
+def _run_weighted(
+    spec: Any,
+    codes: Codes,
+    p: Array,
+    weights: Any,
+    factor: float,
+    outputs: dict[str, Array | None],
+    scaling: dict[str, Any],
+) -> Any:
     """`Spec.run` with weights times a factor, block by block."""
     totals = None
     outputs = {name: out for name, out in outputs.items() if out is not None}
@@ -207,7 +223,7 @@ def _run_weighted(spec, codes, p, weights, factor, outputs, scaling):
     return totals
 
 
-def worst_rows(p, first=0):
+def worst_rows(p: Array, first: int = 0) -> Iterator[tuple[int, int, int, float]]:
     """Of some rows after the other: the row whose sum is furthest from 1, and the sum.
 
     Yields (start, stop, row, sum), from row `first` on. A NaN is furthest.
@@ -219,7 +235,7 @@ def worst_rows(p, first=0):
         yield start, start + len(chunk), start + row, total
 
 
-def null_loss(codes, n_classes, weights=None):
+def null_loss(codes: Codes, n_classes: int, weights: Array | None = None) -> Sum:
     """Sum of the losses if each class had the probability of its share in the rows.
 
     By the same kernel as the loss that it is compared with: a model that predicts the
@@ -247,7 +263,7 @@ def null_loss(codes, n_classes, weights=None):
     return loss
 
 
-def _class_shares(codes, n_classes, weights=None):
+def _class_shares(codes: Codes, n_classes: int, weights: Array | None = None) -> Array:
     """Each class's share of the weight; negative weights may make it anything."""
     for power in (0, -600):  # the second where the sums overflow
         total = np.zeros(n_classes)
@@ -265,7 +281,9 @@ def _class_shares(codes, n_classes, weights=None):
         return np.nan_to_num(total / whole, nan=0.0, posinf=np.inf, neginf=-np.inf)
 
 
-def _code_chunks(codes, n_classes, weights):
+def _code_chunks(
+    codes: Codes, n_classes: int, weights: Array | None
+) -> Iterator[tuple[Array, Any]]:
     for start in range(0, len(codes), _CHUNK):
         stop = start + _CHUNK
         w = weights
@@ -278,7 +296,7 @@ def _code_chunks(codes, n_classes, weights):
         yield code, w
 
 
-def overlap(out, *arrays):
+def overlap(out: Array, *arrays: Array | None) -> bool:
     """Whether writing to `out` may change one of the arrays, of which some are None.
 
     Where it would take long to find out, it may.

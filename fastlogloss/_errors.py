@@ -7,11 +7,17 @@ here is in a hurry, but little is allocated: rows are looked at in chunks.
 import functools
 import math
 import sys
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import FrameType
+from typing import Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
 import numpy as np
 
-from fastlogloss._arrays import as_array, first_unreal
+from fastlogloss._arrays import Array, as_array, first_unreal
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Index = tuple[int, ...]  # of a row, or a row and a column
 
 CHUNK = 65536  # numbers
 
@@ -23,7 +29,7 @@ class Names(NamedTuple):
     targets: str = "y_true"
     of: str = ""  # " of model 3", where there are several
 
-    def place(self, at):
+    def place(self, at: Index) -> str:
         """The row and the column, of scores."""
         return place(at) + self.of
 
@@ -36,7 +42,7 @@ class ZeroSum(ZeroDivisionError, ValueError):
     """
 
 
-def refusal(kind, words):
+def refusal(kind: Any, words: str) -> Exception:
     """An error of a class that is a ValueError too, as all our own are."""
     if issubclass(kind, ZeroDivisionError):
         kind = ZeroSum
@@ -44,7 +50,7 @@ def refusal(kind, words):
 
 
 @functools.cache
-def _value_error(kind):
+def _value_error(kind: type[Exception]) -> type[Exception]:
     methods = {
         # Whatever the class is made of otherwise, here it is words.
         "__init__": Exception.__init__,
@@ -70,26 +76,33 @@ class Objection(Exception):
         another class: it has to be asked.
     """
 
-    def __init__(self, argument, explain, *, error=ValueError, unread=False):
+    def __init__(
+        self,
+        argument: str,
+        explain: Callable[[], str] | str,
+        *,
+        error: type[Exception] = ValueError,
+        unread: bool = False,
+    ) -> None:
         super().__init__(argument)
         self.argument = argument
         self.explain = explain
         self.error = error
         self.unread = unread
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.explain if isinstance(self.explain, str) else self.explain()
 
-    def in_our_words(self):
+    def in_our_words(self) -> Exception:
         """The exception to be raised."""
         return self.error(str(self))
 
 
-def in_our_words(function):
+def in_our_words(function: Callable[P, R]) -> Callable[P, R]:
     """`function`, whose objections are errors in our words."""
 
     @functools.wraps(function)
-    def call(*args, **kwargs):
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
         except Objection as objection:
@@ -99,14 +112,14 @@ def in_our_words(function):
     return call
 
 
-def chunks(array):
+def chunks(array: Array) -> Iterator[tuple[int, Array]]:
     """Some rows at a time, fewer of wide ones, each with the number of the first."""
     step = max(1, CHUNK // max(1, math.prod(array.shape[1:])))
     for start in range(0, len(array), step):
         yield start, array[start : start + step]
 
 
-def find(is_wrong, array):
+def find(is_wrong: Callable[[Array], Array], array: Array) -> Index | None:
     """Index of the first row, or row and column, that `is_wrong`; or None."""
     for start, chunk in chunks(array):
         wrong = is_wrong(chunk)
@@ -116,7 +129,7 @@ def find(is_wrong, array):
     return None
 
 
-def find_missing(array):
+def find_missing(array: Array) -> Index | None:
     """Index of the first missing value; or None."""
     kind = array.dtype.kind
     if kind in "fc":
@@ -129,17 +142,17 @@ def find_missing(array):
     return None
 
 
-def place(at):
+def place(at: Index) -> str:
     return f"row {at[0]}" if len(at) == 1 else f"row {at[0]}, column {at[1]}"
 
 
-def shortened(labels):
+def shortened(labels: Sequence[Any]) -> str:
     """Text of a list of labels that is never long."""
     text = repr(list(labels))
     return text if len(text) <= 100 else f"{text[:80]} ... ({len(labels)} labels)"
 
 
-def describe(value):
+def describe(value: Any) -> str:
     """What was given, for the message of an error."""
     kind = type(value).__name__
     array = as_array(value)
@@ -157,7 +170,7 @@ def describe(value):
     return kind
 
 
-def _first_object(array):
+def _first_object(array: Array) -> str:
     """Words about the first object that is no real number, if there is one."""
     try:
         at = first_unreal(array)
@@ -167,16 +180,16 @@ def _first_object(array):
     return f", with {text} in {place(at)}" if at and len(at) < 3 else ""
 
 
-def raise_changed():
+def raise_changed() -> NoReturn:
     raise RuntimeError("an argument was changed by another thread during the call")
 
 
-def check_flag(name, value):
+def check_flag(name: str, value: object) -> None:
     if value is not True and value is not False and not isinstance(value, np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
-def check_out(out, dtypes, name="out"):
+def check_out(out: Any, dtypes: tuple[type, ...], name: str = "out") -> None:
     """Raise for what cannot be written to, or means something else than an ndarray."""
     if type(out) not in (np.ndarray, np.memmap) or out.dtype not in dtypes:
         names = " or ".join(np.dtype(dtype).name for dtype in dtypes)
@@ -185,12 +198,17 @@ def check_out(out, dtypes, name="out"):
         raise ValueError(f"{name} is read-only")
 
 
-def check_rows(out, n):
+def check_rows(out: Array, n: int) -> None:
     if out.shape != (n,):
         raise ValueError(f"out has shape {out.shape}, but there are {n} rows")
 
 
-def explain_labels(labels, name, limit=None, score_name=None):
+def explain_labels(
+    labels: Iterable[Any],
+    name: str,
+    limit: int | None = None,
+    score_name: str | None = None,
+) -> str:
     """What to say of labels of which one is none, or one more than the `limit`."""
     return explain_label(labels, name, limit, score_name) or (
         f"{name} must hold labels, strings or whole numbers, got "
@@ -198,7 +216,12 @@ def explain_labels(labels, name, limit=None, score_name=None):
     )
 
 
-def explain_label(labels, name, limit=None, score_name=None):
+def explain_label(
+    labels: Iterable[Any],
+    name: str,
+    limit: int | None = None,
+    score_name: str | None = None,
+) -> str | None:
     """Likewise of the first such label, or None where each of them is fine."""
     found = {}  # in the order of their first rows
     for row, label in enumerate(labels):
@@ -223,7 +246,7 @@ def explain_label(labels, name, limit=None, score_name=None):
     return None
 
 
-def _no_label(label):
+def _no_label(label: Any) -> str | None:
     """What to say of what is no label; None of labels."""
     if isinstance(label, str):
         return None
@@ -242,7 +265,7 @@ def _no_label(label):
     return ""
 
 
-def is_missing(value):
+def is_missing(value: Any) -> bool:
     """Whether it stands for no value: None, NaN, NaT, pandas.NA."""
     if value is None:
         return True
@@ -252,7 +275,7 @@ def is_missing(value):
         return type(value).__name__ == "NAType"
 
 
-def caller_level():
+def caller_level() -> int:
     """`stacklevel` of the first frame that is not ours."""
     frame, level = sys._getframe(1), 1
     while frame.f_back and _is_ours(frame):
@@ -260,6 +283,6 @@ def caller_level():
     return level
 
 
-def _is_ours(frame):
+def _is_ours(frame: FrameType) -> bool:
     # Globals of exec() need not have a name.
     return str(frame.f_globals.get("__name__")).startswith("fastlogloss.")

@@ -35,19 +35,24 @@ class Codes:
 
     __slots__ = ("classes", "tolerance", "y")
 
-    def __init__(self, y, classes=None, tolerance=0.0):
+    def __init__(
+        self,
+        y: NDArray[Any],
+        classes: NDArray[Any] | None = None,
+        tolerance: float = 0.0,
+    ) -> None:
         self.y = y
         self.classes = classes
         self.tolerance = tolerance
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.y)
 
-    def part(self, start, stop):
+    def part(self, start: int, stop: int) -> "Codes":
         """The same for some rows."""
         return Codes(self.y[start:stop], self.classes, self.tolerance)
 
-    def chunk(self, start, stop):
+    def chunk(self, start: int, stop: int) -> NDArray[Any]:
         """Codes of some rows; one too many for what is no class."""
         y = self.y[start:stop]
         if self.classes is None:
@@ -238,7 +243,9 @@ def _is_one_type(values: list[Any]) -> bool:
     return len(set(map(type, values))) == 1 and type(values[0]) in (str, int, bool)
 
 
-def _encode_numeric(y, classes, limit):
+def _encode_numeric(
+    y: NDArray[Any], classes: list[Any] | None, limit: int
+) -> Encoded | None:
     if y.dtype.itemsize > 8:
         return None
     dtype = _record_dtype(y.dtype)
@@ -275,7 +282,7 @@ def _encode_numeric(y, classes, limit):
     return Encoded(Codes(y, np.array(found, dtype)), found, False)
 
 
-def _encode_others(y, classes, limit):
+def _encode_others(y: NDArray[Any], classes: list[Any], limit: int) -> Encoded | None:
     """Labels some of whose classes are of another type: looked up once, and stored."""
     table = RecordTable(8, limit)
     numbers = np.empty(len(y), np.int64)
@@ -288,7 +295,7 @@ def _encode_others(y, classes, limit):
     return None if found is None else _store(numbers, found, classes)
 
 
-def _are_integral(values):
+def _are_integral(values: NDArray[Any]) -> bool:
     """Whether floats are finite and whole: scikit-learn takes others for regression."""
     return bool(np.isfinite(values).all() and (values == np.floor(values)).all())
 

@@ -2,14 +2,16 @@
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 
 from fastlogloss import _kernels
-from fastlogloss._arrays import DOUBLE, limits
+from fastlogloss._arrays import DOUBLE, Array, limits
 from fastlogloss._engine import (
     INVALID,
     Spec,
+    Sums,
     add,
     null_loss,
     overlap,
@@ -31,7 +33,7 @@ from fastlogloss._errors import (
 from fastlogloss._labels import Codes
 from fastlogloss._problem import Problem, Scores
 from fastlogloss._sums import Sum, sum_of_products
-from fastlogloss._targets import look_up, read_alone
+from fastlogloss._targets import Targets, look_up, read_alone
 from fastlogloss._weights import exact_weight
 
 _BAD_LABEL = _kernels.loops.BAD_LABEL
@@ -43,7 +45,7 @@ _USUAL = Spec()
 _USUAL_NAMES = Names()
 
 
-def sums_of(problem, rows=None, **outputs):
+def sums_of(problem: Problem, rows: Array | None = None, **outputs: Any) -> Sums:
     """`Sums` over rows that are valid, or an Objection.
 
     Rows whose probabilities do not sum to one are not objected to.
@@ -81,7 +83,7 @@ def sums_of(problem, rows=None, **outputs):
     return sums
 
 
-def _less(problem, sums, outputs):
+def _less(problem: Problem, sums: Sums, outputs: dict[str, Any]) -> Sums:
     """`Sums` once the targets that count less than nothing have been added too."""
     arrays = {"gradient", "hessian"} & set(outputs)
     others = {name: np.empty(outputs[name].shape) for name in arrays}
@@ -91,7 +93,7 @@ def _less(problem, sums, outputs):
     return sums._replace(loss=sums.loss + rest.loss)
 
 
-def _sums_of_unseen(problem):
+def _sums_of_unseen(problem: Problem) -> Sums:
     """`sums_of` where some rows have a label, and so a code, without a column."""
     targets, spec, n_classes = problem.targets, problem.spec, problem.targets.n_classes
     code = np.concatenate(
@@ -124,7 +126,7 @@ def _sums_of_unseen(problem):
     return sums._replace(loss=loss, weight=sums.weight + lost)
 
 
-def loss_of_share(problem, share, weights):
+def loss_of_share(problem: Problem, share: Any, weights: Array | None) -> Sum:
     """Sum of losses where the target of each row is `share`, one for each class."""
     p = problem.p
     share = np.asarray(share) if p.ndim == 2 else share[1]
@@ -134,7 +136,13 @@ def loss_of_share(problem, share, weights):
 
 
 @in_our_words
-def prepare(y_true, sample_weight, classes, spec, names=_USUAL_NAMES):
+def prepare(
+    y_true: Any,
+    sample_weight: Any,
+    classes: Any,
+    spec: Spec,
+    names: Names = _USUAL_NAMES,
+) -> Targets:
     """`Targets` of scores that are still to come, of which all is validated."""
     targets = read_alone(y_true, sample_weight, classes, spec, names)
     if spec.soft:
@@ -145,7 +153,7 @@ def prepare(y_true, sample_weight, classes, spec, names=_USUAL_NAMES):
     return targets
 
 
-def weight_of(problem, sums, normalize):
+def weight_of(problem: Problem, sums: Sums, normalize: bool) -> Sum:
     """The `Sum` of weights that are finite, and of which there is a mean."""
     targets = problem.targets
     weight = sums.weight
@@ -158,14 +166,14 @@ def weight_of(problem, sums, normalize):
     return weight
 
 
-def loss_of(problem, normalize):
+def loss_of(problem: Problem, normalize: bool) -> tuple[float, Sums]:
     """The mean loss, or the sum of losses; and the `Sums`."""
     sums = sums_of(problem)
     weight = weight_of(problem, sums, normalize)
     return sums.loss.over(weight) if normalize else float(sums.loss), sums
 
 
-def _explain(status, problem):
+def _explain(status: int, problem: Problem) -> str:
     """Find the first row that the kernel stumbled over, and say so."""
     names, p, targets = problem.names, problem.p, problem.targets
     if status & _BAD_SCORE:
@@ -197,16 +205,16 @@ def _explain(status, problem):
     raise_changed()
 
 
-def _outside(values):
+def _outside(values: Array) -> Array:
     return ~((values >= 0) & (values <= 1))
 
 
-def _running(rows):
+def _running(rows: Array) -> Any:
     # The sum from left to right, rounded as in the kernel.
     return np.add.accumulate(rows, axis=-1, dtype=np.float64)[..., -1]
 
 
-def warn_of_sums(p, names, first=0):
+def warn_of_sums(p: Array, names: Names, first: int = 0) -> None:
     """Warn of the row whose sum is furthest from 1, which is not before `first`."""
     worst, worst_total = 0, 1.0
     for _, _, row, total in worst_rows(p, first):
@@ -223,7 +231,7 @@ def warn_of_sums(p, names, first=0):
     )
 
 
-def write_rows(problem, out):
+def write_rows(problem: Problem, out: Array) -> Array:
     """Losses of rows that have been validated, into `out`, which they may overlap."""
     targets, p = problem.targets, problem.p
     check_rows(out, len(p))
@@ -238,7 +246,7 @@ def write_rows(problem, out):
     return out
 
 
-def rows_of(problem):
+def rows_of(problem: Problem) -> tuple[Array, Sums]:
     """Losses of rows, and the `Sums`."""
     rows, targets = np.empty(len(problem.p)), problem.targets
     sums = sums_of(problem, rows)
@@ -250,7 +258,7 @@ def rows_of(problem):
     return rows, sums
 
 
-def explained(problem, loss, weight):
+def explained(problem: Problem, loss: Sum, weight: Sum) -> float:
     """The share of the loss that is explained, of sums over the rows."""
     targets, spec = problem.targets, problem.spec
     is_usual = not (spec.soft or spec.smoothing) and spec.eps is None
@@ -266,7 +274,7 @@ def explained(problem, loss, weight):
     return 1.0 - Sum(loss.over(weight)).over(Sum(null_of(mean, spec)))
 
 
-def null_of(share, spec):
+def null_of(share: Array, spec: Spec) -> float:
     """Mean loss of a model that gives to each class its share of the targets."""
     low = DOUBLE[0] if spec.eps is None else spec.eps
     clipped = np.clip(share, low, 1.0 - low)
@@ -279,7 +287,7 @@ def null_of(share, spec):
     return null
 
 
-def mean_target(targets, weight, soft=False):
+def mean_target(targets: Targets, weight: Sum, soft: bool = False) -> Array:
     """The weighted mean of the targets, for each class."""
     n_classes, codes, weights = targets.n_classes, targets.codes, targets.weights
     power = 0 if weights is None else -math.frexp(float(np.abs(weights).max()))[1]

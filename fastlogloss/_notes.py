@@ -3,13 +3,22 @@
 Nothing here is in a hurry.
 """
 
+from typing import Any
+
 import numpy as np
 
 from fastlogloss._arrays import as_array
 from fastlogloss._errors import explain_label, find, find_missing, place, shortened
 
 
-def add_reason(error, y_true, y_proba=None, sample_weight=None, labels=None, **others):
+def add_reason(
+    error: Exception,
+    y_true: Any,
+    y_proba: Any = None,
+    sample_weight: Any = None,
+    labels: Any = None,
+    **others: Any,
+) -> None:
     """Add to an error of scikit-learn what it leaves out: argument, row, remedy."""
     # Lengths and parameters it names itself.
     names_all = type(error).__name__ == "InvalidParameterError"
@@ -29,7 +38,7 @@ def add_reason(error, y_true, y_proba=None, sample_weight=None, labels=None, **o
         return
 
 
-def _reason_in_scores(y_proba):
+def _reason_in_scores(y_proba: Any) -> str | None:
     p = as_array(y_proba)
     at = find_missing(p)
     if at is not None:
@@ -45,7 +54,7 @@ def _reason_in_scores(y_proba):
     )
 
 
-def _reason_in_weights(sample_weight):
+def _reason_in_weights(sample_weight: Any) -> str | None:
     if sample_weight is None:
         return None
     w = as_array(sample_weight)
@@ -56,7 +65,7 @@ def _reason_in_weights(sample_weight):
     return at and f"sample_weight is {w[at]} in {place(at)}: 0 leaves a row out."
 
 
-def _reason_in_labels(y_true, y_proba, labels):
+def _reason_in_labels(y_true: Any, y_proba: Any, labels: Any) -> str | None:
     y = as_array(y_true)
     at = find_missing(y)
     if at is not None:
@@ -99,7 +108,7 @@ def _reason_in_labels(y_true, y_proba, labels):
     return None
 
 
-def _reason_in_columns(y, p):
+def _reason_in_columns(y: Any, p: Any) -> str:
     if y.shape == p.shape and find(lambda y: ~((y >= 0) & (y <= 1)), y) is None:
         return (
             "y_true holds a row of numbers in [0, 1] for each row of y_proba: log_loss "

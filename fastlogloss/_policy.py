@@ -6,16 +6,22 @@ is refused raises an error of that class, in our words; what is accepted is read
 scikit-learn reads it.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 
 from fastlogloss import _sklearn
 from fastlogloss._arrays import legible
+from fastlogloss._engine import Sums
 from fastlogloss._errors import Objection, ZeroSum, check_flag, refusal
 from fastlogloss._losses import warn_of_sums
-from fastlogloss._problem import read, read_scores
+from fastlogloss._problem import Call, Problem, read, read_scores
+
+T = TypeVar("T")
 
 
-def solve(call, run, *, is_answer=True):
+def solve(call: Call, run: Callable[[Problem], Any], *, is_answer: bool = True) -> Any:
     """What `run` makes of the call's `Problem`.
 
     Parameters
@@ -56,7 +62,7 @@ def solve(call, run, *, is_answer=True):
             raise objection.in_our_words()
 
 
-def _ask(call):
+def _ask(call: Call) -> Any:
     """scikit-learn's answer, or its error."""
     if call.classes is not None:
         call = _sklearn.in_sorted_order(call)
@@ -70,7 +76,7 @@ def _ask(call):
     return function(legible(call.y_true), legible(call.scores), **keywords)
 
 
-def _ask_about(objection, call):
+def _ask_about(objection: Objection, call: Call) -> None:
     """Raise what scikit-learn raises for the argument, in our words."""
     argument = objection.argument
     scores = None
@@ -87,7 +93,7 @@ def _ask_about(objection, call):
     raise refused
 
 
-def _reworded(error, objection):
+def _reworded(error: Exception, objection: Objection) -> Exception:
     """An error of the same class, and a ValueError, that says what our words do."""
     words = str(objection)
     try:
@@ -100,7 +106,7 @@ def _reworded(error, objection):
     return error
 
 
-def check_normalize(call):
+def check_normalize(call: Call) -> None:
     """Raise for what is no flag, an error of scikit-learn's class."""
     try:
         check_flag("normalize", call.normalize)
@@ -118,7 +124,7 @@ def check_normalize(call):
     raise refused
 
 
-def remark(problem, sums):
+def remark(problem: Problem, sums: Sums) -> None:
     """Warn of what is odd, once nothing is wrong: before anything is written."""
     if problem.is_settled:
         return

@@ -6,16 +6,22 @@ is not decided here: see `_policy`.
 
 import functools
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastlogloss._arrays import as_columns, as_scores, has_sparse_columns, is_array_like
+from fastlogloss._arrays import (
+    Array,
+    as_columns,
+    as_scores,
+    has_sparse_columns,
+    is_array_like,
+)
 from fastlogloss._classes import read_classes
 from fastlogloss._columns import column_names
 from fastlogloss._engine import Spec
 from fastlogloss._errors import Names, Objection, check_flag, describe
-from fastlogloss._targets import read_targets
+from fastlogloss._targets import Targets, read_targets
 from fastlogloss._weights import read_weights
 
 AUTO = "auto"
@@ -67,7 +73,14 @@ class Problem:
 
     __slots__ = ("drop_in", "is_settled", "names", "scores", "targets", "unsorted")
 
-    def __init__(self, scores, targets, names, unsorted=None, call=None):
+    def __init__(
+        self,
+        scores: Scores,
+        targets: Targets,
+        names: Names,
+        unsorted: Any = None,
+        call: Call | None = None,
+    ) -> None:
         self.scores = scores
         self.targets = targets
         self.names = names
@@ -76,20 +89,20 @@ class Problem:
         self.is_settled = call is not None and call.is_settled
 
     @property
-    def minus(self):
+    def minus(self) -> "Problem":
         """The Problem of what is to be taken away."""
         return Problem(self.scores, self.targets.minus, self.names)
 
     @property
-    def p(self):
+    def p(self) -> Array:
         return self.scores.p
 
     @property
-    def spec(self):
+    def spec(self) -> Spec:
         return self.scores.spec
 
 
-def read(call):
+def read(call: Call) -> Problem:
     """The `Problem` of a `Call`, or an Objection."""
     drop_in = call.drop_in
     scores = read_scores(call.scores, call.spec, call.names, strict=True)
@@ -114,7 +127,7 @@ def read(call):
     return Problem(scores, targets, call.names, unsorted, call)
 
 
-def read_scores(y_score, spec, names, strict=False):
+def read_scores(y_score: Any, spec: Spec, names: Names, strict: bool = False) -> Scores:
     """`Scores`; with `strict` of what scikit-learn takes for an array, without a word.
 
     As a memoryview and a frame with sparse columns are not.
@@ -147,7 +160,9 @@ def read_scores(y_score, spec, names, strict=False):
     return Scores(p, n_classes, shape, columns, spec)
 
 
-def checked_spec(eps, from_logits, soft_targets, label_smoothing):
+def checked_spec(
+    eps: Any, from_logits: Any, soft_targets: Any, label_smoothing: Any
+) -> Spec:
     """`Spec` of the arguments that the public functions have in common."""
     if isinstance(eps, str) and eps == AUTO:
         eps = None
@@ -169,7 +184,7 @@ def checked_spec(eps, from_logits, soft_targets, label_smoothing):
 _remembered = functools.lru_cache(maxsize=64, typed=True)(checked_spec)
 
 
-def spec_of(*arguments):
+def spec_of(*arguments: Any) -> Spec:
     """`checked_spec`, which remembers what it has checked."""
     try:
         return _remembered(*arguments)
@@ -178,6 +193,6 @@ def spec_of(*arguments):
     return checked_spec(*arguments)
 
 
-def is_plain(spec):
+def is_plain(spec: Spec) -> bool:
     """Whether scikit-learn has a word for all of it but the clip."""
     return not (spec.from_logits or spec.soft or spec.smoothing)

@@ -7,10 +7,12 @@ options alone is remembered, and no class of ours is instantiated.
 """
 
 import functools
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
-from fastlogloss._arrays import FLOAT64, array_of_series
+from fastlogloss._arrays import FLOAT64, Array, array_of_series
 from fastlogloss._engine import new_spec
 from fastlogloss._kernels import loops
 from fastlogloss._problem import checked_spec
@@ -19,7 +21,7 @@ _SHORT = 8192  # scores
 _TOLERANCE = 1e-6  # of the sum of a row of float64 targets
 
 
-def mean(y, p, w, labels, *options):
+def mean(y: Any, p: Any, w: Any, labels: Any, *options: Any) -> float | None:
     """Mean loss, or None.
 
     The arguments are those of the public functions; `options` are eps, from_logits,
@@ -45,12 +47,14 @@ def mean(y, p, w, labels, *options):
     return spec.mean(y, p, w, labels is None and not options[2])
 
 
-def _are_usual(_, from_logits, soft_targets, smoothing):
+def _are_usual(_: Any, from_logits: Any, soft_targets: Any, smoothing: Any) -> bool:
     flags = from_logits is False and soft_targets is False
     return flags and type(smoothing) is float and smoothing == 0
 
 
-def derivatives(y, p, labels, options, request):
+def derivatives(
+    y: Any, p: Any, labels: Any, options: tuple[Any, ...], request: tuple[Any, ...]
+) -> tuple[Any, ...] | None:
     """`slopes` of the arguments of the public functions, without weights; or None."""
     if type(p) is not np.ndarray or type(y) is not np.ndarray:
         return None
@@ -70,7 +74,15 @@ def derivatives(y, p, labels, options, request):
     return slopes(spec, y, p, None, len(p), n_all, request)
 
 
-def slopes(spec, y, p, w, total, n_all, request):
+def slopes(
+    spec: Any,
+    y: Array,
+    p: Array,
+    w: Array | None,
+    total: Any,
+    n_all: int,
+    request: tuple[Any, ...],
+) -> tuple[Any, ...] | None:
     """(loss, gradient) or (loss, gradient, hessian), or None.
 
     Parameters
@@ -131,7 +143,7 @@ def slopes(spec, y, p, w, total, n_all, request):
     return loss, *outs
 
 
-def _is_free(out, p, y):
+def _is_free(out: Any, p: Array, y: Array) -> bool:
     """Whether it can be written to and surely is no part of another argument."""
     return (
         type(out) is np.ndarray
@@ -146,12 +158,12 @@ def _is_free(out, p, y):
 
 
 @functools.lru_cache(maxsize=64, typed=True)
-def spec_of_kernel(_, n_columns, *options):
+def spec_of_kernel(_: ModuleType, n_columns: int, *options: Any) -> Any:
     """The kernels' `Spec` of these options, of the loops in use."""
     return new_spec(n_columns, checked_spec(*options), _TOLERANCE)
 
 
-def _are_codes(labels, n_columns):
+def _are_codes(labels: Any, n_columns: int) -> bool:
     """Whether labels are 0, 1, and so on: one for each column, or two."""
     if type(labels) is np.ndarray:
         labels = labels.tolist()

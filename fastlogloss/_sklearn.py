@@ -1,10 +1,13 @@
 """What scikit-learn says of input that is off the fast path, and how it reads it."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from fastlogloss._arrays import (
+    Array,
     as_array,
     is_array_like,
     legible,
@@ -27,7 +30,7 @@ _FLOATS: tuple[type, ...] = (
 
 
 @functools.cache
-def original(name):
+def original(name: str) -> Callable[..., Any]:
     """`sklearn.metrics.<name>` as it is without `patch_sklearn`, which asks first.
 
     Errors of the metrics have a note that says what is wrong in which row, where that
@@ -40,7 +43,7 @@ def original(name):
         return function
 
     @functools.wraps(function)
-    def call(*args, **keywords):
+    def call(*args: Any, **keywords: Any) -> Any:
         try:
             return function(*args, **keywords)
         except Exception as error:
@@ -50,7 +53,7 @@ def original(name):
     return call
 
 
-def ask_about_sums(problem, sums):
+def ask_about_sums(problem: Any, sums: Any) -> None:
     """Let scikit-learn warn of rows that do not sum to one, if it would of these.
 
     How it rounds a sum depends on the dtype and on the layout of memory. NumPy adds up
@@ -77,12 +80,12 @@ def ask_about_sums(problem, sums):
                 return
 
 
-def ask_about_order(labels):
+def ask_about_order(labels: Any) -> None:
     """Let scikit-learn warn of labels that it sorts."""
     original("log_loss")(labels, _even(len(labels), len(labels)), labels=labels)
 
 
-def ask_about(argument, call, scores=None):
+def ask_about(argument: str, call: Any, scores: Any = None) -> None:
     """Let scikit-learn refuse one argument of a call, beside others that are fine.
 
     The other arguments are as many as the `scores`, which have been read.
@@ -110,12 +113,12 @@ def ask_about(argument, call, scores=None):
         original("log_loss")(call.y_true, p, labels=call.labels)
 
 
-def _even(n, n_classes):
+def _even(n: int, n_classes: int) -> Array:
     """Probabilities that scikit-learn has nothing to say of."""
     return np.broadcast_to(1.0 / n_classes, (n, n_classes))
 
 
-def as_read(argument, call):
+def as_read(argument: str, call: Any) -> Any:
     """A call with an argument as scikit-learn reads it, once it has accepted it.
 
     None where that loses what scores mean: a mask, a unit, objects that are no numbers
@@ -139,7 +142,7 @@ def as_read(argument, call):
     return call._replace(y_true=_binarized(call.y_true, call.labels), labels=None)
 
 
-def in_sorted_order(call):
+def in_sorted_order(call: Any) -> Any:
     """A call with `labels` instead of the classes of columns."""
     classes, p = call.classes, legible(call.scores)
     order = sorted(range(len(classes)), key=classes.__getitem__)
@@ -152,13 +155,13 @@ def in_sorted_order(call):
     return call._replace(scores=p, labels=labels, classes=None)
 
 
-def _check_array(values):
+def _check_array(values: Any) -> Any:
     from sklearn.utils import check_array
 
     return check_array(values, ensure_2d=False, dtype=_FLOATS, ensure_all_finite=False)
 
 
-def _binarized(y_true, labels):
+def _binarized(y_true: Any, labels: Any) -> Encoded | ManyHot:
     """`Encoded` labels, or rows of several of them."""
     from sklearn.preprocessing import LabelBinarizer
 
@@ -171,7 +174,7 @@ def _binarized(y_true, labels):
     return ManyHot(y)
 
 
-def _worst_sum(p, start, stop, precision):
+def _worst_sum(p: Array, start: int, stop: int, precision: np.dtype[Any]) -> Any:
     """Of these rows, and one more, the sum that is furthest from 1 to scikit-learn."""
     # A single row would be added up in another order.
     rows = p[max(0, min(start, len(p) - 2)) : stop + 1]

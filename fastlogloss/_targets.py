@@ -1,14 +1,21 @@
 """Labels and targets: validated as far as reading can, with their weights."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastlogloss._arrays import as_numbers, is_array_like
-from fastlogloss._classes import encode_labels, n_labels, no_vector, read_labels
+from fastlogloss._arrays import Array, as_numbers, is_array_like
+from fastlogloss._classes import (
+    Labels,
+    encode_labels,
+    n_labels,
+    no_vector,
+    read_labels,
+)
 from fastlogloss._columns import check_columns, column_names
-from fastlogloss._errors import CHUNK, Objection, describe, raise_changed
+from fastlogloss._engine import Spec
+from fastlogloss._errors import CHUNK, Names, Objection, describe, raise_changed
 from fastlogloss._labels import Codes, Encoded, class_list
 from fastlogloss._weights import read_weights, weigh
 
@@ -19,7 +26,7 @@ _EPSILONS = {"bfloat16": 2.0**-7, "float16": 2.0**-10, "float32": 2.0**-23}
 class ManyHot(NamedTuple):
     """Rows of several labels: how often each is there."""
 
-    counts: np.ndarray  # (n, K)
+    counts: Array  # (n, K)
 
 
 class Targets:
@@ -57,7 +64,14 @@ class Targets:
         *("needs_all", "row_weights", "takes_unseen", "times", "weight_sum", "weights"),
     )
 
-    def __init__(self, codes, classes, n_classes, weights, weight_sum=None):
+    def __init__(
+        self,
+        codes: Any,
+        classes: Any,
+        n_classes: int,
+        weights: Array | None,
+        weight_sum: float | None = None,
+    ) -> None:
         self.codes = codes
         self.classes = classes
         self.n_classes = n_classes
@@ -67,13 +81,20 @@ class Targets:
         self.times = self.minus = None
         self.weight_sum = weight_sum
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.codes)
 
 
 def read_targets(
-    y_true, scores, weights, classes, names, *, drop_in, takes_unseen=False
-):
+    y_true: Any,
+    scores: Any,
+    weights: Array | None,
+    classes: list[Any] | None,
+    names: Names,
+    *,
+    drop_in: bool,
+    takes_unseen: bool = False,
+) -> Targets:
     """`Targets` for `Scores`; `drop_in` as in `read_labels`."""
     n_classes, shape = scores.n_classes, scores.p.shape
     if classes is not None and len(classes) != n_classes:
@@ -123,7 +144,14 @@ def read_targets(
     return targets
 
 
-def look_up(targets, y, classes, names, drop_in, columns=None):
+def look_up(
+    targets: Targets,
+    y: Labels,
+    classes: list[Any] | None,
+    names: Names,
+    drop_in: bool,
+    columns: list[Any] | None = None,
+) -> None:
     """Give `targets` the codes of labels that `read_labels` has read."""
     encoded = encode_labels(
         y, classes, targets.n_classes, names, drop_in, targets.takes_unseen
@@ -133,7 +161,7 @@ def look_up(targets, y, classes, names, drop_in, columns=None):
     check_columns(columns, targets.classes, names.scores)
 
 
-def _many_hot(counts, scores, weights):
+def _many_hot(counts: Array, scores: Any, weights: Array | None) -> Targets:
     """A row of several labels is a soft target, so many times as there are labels.
 
     Of the two values of a matrix one may be negative, to scikit-learn too.
@@ -153,7 +181,9 @@ def _many_hot(counts, scores, weights):
     return targets
 
 
-def read_alone(y_true, sample_weight, classes, spec, names):
+def read_alone(
+    y_true: Any, sample_weight: Any, classes: Any, spec: Spec, names: Names
+) -> Targets:
     """`Targets` of scores that are still to come: copies."""
     if classes is not None:
         classes = class_list(classes)
@@ -197,7 +227,7 @@ def read_alone(y_true, sample_weight, classes, spec, names):
     return Targets(codes, classes or [], n_classes, weights, total)
 
 
-def read_soft(y_true, name="y_true"):
+def read_soft(y_true: Any, name: str = "y_true") -> Codes:
     """Soft targets as `Codes`, not yet validated."""
     y = as_numbers(y_true)
     if y is None or y.dtype.kind not in "fiub" or y.ndim not in (1, 2):
@@ -217,7 +247,7 @@ def read_soft(y_true, name="y_true"):
     return Codes(y, None, tolerance)
 
 
-def target_tolerance(dtype):
+def target_tolerance(dtype: Any) -> float:
     """How far the sum of a row of targets may be from 1, of any library's dtype."""
     name = getattr(dtype, "name", None) or str(dtype).rpartition(".")[2]
     return max(1e-6, math.sqrt(_EPSILONS.get(name.lower(), 0.0)))

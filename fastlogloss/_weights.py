@@ -1,10 +1,11 @@
 """Weights of rows, and their sum, whatever their magnitude."""
 
 import math
+from typing import Any
 
 import numpy as np
 
-from fastlogloss._arrays import as_weights, is_array_like
+from fastlogloss._arrays import Array, as_weights, is_array_like
 from fastlogloss._engine import sum_of_weights
 from fastlogloss._errors import (
     Objection,
@@ -14,9 +15,10 @@ from fastlogloss._errors import (
     place,
     raise_changed,
 )
+from fastlogloss._sums import Sum
 
 
-def read_weights(sample_weight, n, strict=True):
+def read_weights(sample_weight: Any, n: int, strict: bool = True) -> Array | None:
     """Weights of any real type, or None. With `strict` as scikit-learn reads them."""
     if sample_weight is None:
         return None
@@ -35,7 +37,7 @@ def read_weights(sample_weight, n, strict=True):
     return weights
 
 
-def weigh(weights, n, mean=True):
+def weigh(weights: Array | None, n: int, mean: bool = True) -> float:
     """The sum of weights that are finite; infinite where it is beyond floats.
 
     With `mean` it is not zero; without, at least one weight is not.
@@ -48,7 +50,7 @@ def weigh(weights, n, mean=True):
     return total
 
 
-def exact_weight(weights, mean):
+def exact_weight(weights: Array, mean: bool) -> Sum:
     """Likewise the `Sum`, rounded once."""
     at = find(lambda w: ~np.isfinite(w), weights)
     if at is not None:

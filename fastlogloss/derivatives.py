@@ -1,28 +1,30 @@
 """Log loss with its gradient and hessian, in one pass."""
 
 import functools
+from typing import Any, Final, Literal
 
 from fastlogloss import _short
 from fastlogloss._derivatives import check_hessian, derivatives
 from fastlogloss._policy import check_normalize, remark, solve
 from fastlogloss._problem import Call, spec_of
+from fastlogloss._sums import Floats
 
-_EXACT = "exact"
+_EXACT: Final = "exact"
 
 
 def log_loss_gradient(
-    y_true,
-    y_score,
+    y_true: Any,
+    y_score: Any,
     *,
-    normalize=True,
-    sample_weight=None,
-    labels=None,
-    eps="auto",
-    from_logits=False,
-    soft_targets=False,
-    label_smoothing=0.0,
-    out=None,
-):
+    normalize: bool = True,
+    sample_weight: Any = None,
+    labels: Any = None,
+    eps: float | Literal["auto"] = "auto",
+    from_logits: bool = False,
+    soft_targets: bool = False,
+    label_smoothing: float = 0.0,
+    out: Floats | None = None,
+) -> tuple[float, Floats]:
     r"""Log loss and its gradient with respect to the scores, in one pass.
 
     From logits z the gradient of a row is :math:`p - t`, with p = sigmoid(z) or
@@ -113,19 +115,19 @@ def log_loss_gradient(
 
 
 def log_loss_gradient_hessian(
-    y_true,
-    y_score,
+    y_true: Any,
+    y_score: Any,
     *,
-    normalize=True,
-    sample_weight=None,
-    labels=None,
-    eps="auto",
-    from_logits=False,
-    soft_targets=False,
-    label_smoothing=0.0,
-    hessian=_EXACT,
-    out=None,
-):
+    normalize: bool = True,
+    sample_weight: Any = None,
+    labels: Any = None,
+    eps: float | Literal["auto"] = "auto",
+    from_logits: bool = False,
+    soft_targets: bool = False,
+    label_smoothing: float = 0.0,
+    hessian: Literal["exact", "xgboost", "lightgbm"] = _EXACT,
+    out: tuple[Floats, Floats] | None = None,
+) -> tuple[float, Floats, Floats]:
     r"""Log loss, its gradient and the diagonal of its hessian, in one pass.
 
     The hessian is diagonal in the rows; within a row of several classes only the
@@ -213,7 +215,7 @@ def log_loss_gradient_hessian(
     return _derivatives(call, 2, hessian, out)
 
 
-def _derivatives(call, order, hessian, out):
+def _derivatives(call: Call, order: int, hessian: str, out: Any) -> Any:
     check_normalize(call)
     check_hessian(hessian, call.spec.from_logits)
     run = functools.partial(

@@ -3,7 +3,10 @@
 Longer than a room should be: most of it is docstrings.
 """
 
+from typing import Any, Final, Literal
+
 import numpy as np
+from numpy.typing import NDArray
 
 from fastlogloss import _short, _sklearn
 from fastlogloss._arrays import DOUBLE
@@ -18,27 +21,27 @@ from fastlogloss._losses import (
     write_rows,
 )
 from fastlogloss._policy import check_normalize, remark, solve
-from fastlogloss._problem import Call, is_plain, spec_of
+from fastlogloss._problem import Call, Problem, is_plain, spec_of
 
 _DEPRECATED = "deprecated"  # scikit-learn's marker of an argument not given
-_AUTO = "auto"
+_AUTO: Final = "auto"
 _NONE = 0.0
 _NAMES = Names("y_proba")
 
 
 def log_loss(
-    y_true,
-    y_proba=None,
+    y_true: Any,
+    y_proba: Any = None,
     *,
-    normalize=True,
-    sample_weight=None,
-    labels=None,
-    y_pred=_DEPRECATED,
-    eps=_AUTO,
-    from_logits=False,
-    soft_targets=False,
-    label_smoothing=_NONE,
-):
+    normalize: bool = True,
+    sample_weight: Any = None,
+    labels: Any = None,
+    y_pred: Any = _DEPRECATED,
+    eps: float | Literal["auto"] = _AUTO,
+    from_logits: bool = False,
+    soft_targets: bool = False,
+    label_smoothing: float = _NONE,
+) -> float:
     r"""Log loss, also called logistic loss or cross-entropy loss, in nats.
 
     A drop-in for :func:`sklearn.metrics.log_loss`, computed and validated in one pass
@@ -168,7 +171,7 @@ def log_loss(
             return value
     check_normalize(call)
 
-    def run(problem):
+    def run(problem: Problem) -> float:
         loss, sums = loss_of(problem, normalize)
         remark(problem, sums)
         return loss
@@ -177,17 +180,17 @@ def log_loss(
 
 
 def d2_log_loss_score(
-    y_true,
-    y_proba=None,
+    y_true: Any,
+    y_proba: Any = None,
     *,
-    sample_weight=None,
-    labels=None,
-    y_pred=_DEPRECATED,
-    eps=_AUTO,
-    from_logits=False,
-    soft_targets=False,
-    label_smoothing=_NONE,
-):
+    sample_weight: Any = None,
+    labels: Any = None,
+    y_pred: Any = _DEPRECATED,
+    eps: float | Literal["auto"] = _AUTO,
+    from_logits: bool = False,
+    soft_targets: bool = False,
+    label_smoothing: float = _NONE,
+) -> float:
     r"""Fraction of the log loss explained.
 
     A drop-in for :func:`sklearn.metrics.d2_log_loss_score`:
@@ -260,7 +263,7 @@ def d2_log_loss_score(
         if is_answer:
             return value
 
-    def run(problem):
+    def run(problem: Problem) -> Any:
         n = len(problem.p)
         if n < 2:  # a warning, and NaN
             return _sklearn.original("d2_log_loss_score")(np.zeros(n), np.zeros(n))
@@ -273,16 +276,16 @@ def d2_log_loss_score(
 
 
 def sample_log_loss(
-    y_true,
-    y_proba,
+    y_true: Any,
+    y_proba: Any,
     *,
-    labels=None,
-    eps=_AUTO,
-    from_logits=False,
-    soft_targets=False,
-    label_smoothing=_NONE,
-    out=None,
-):
+    labels: Any = None,
+    eps: float | Literal["auto"] = _AUTO,
+    from_logits: bool = False,
+    soft_targets: bool = False,
+    label_smoothing: float = _NONE,
+    out: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
     r"""Log loss of each row, in nats.
 
     That is :math:`-\log q_i`, where :math:`q_i` is the probability given to the true
@@ -350,7 +353,7 @@ def sample_log_loss(
     call = Call(y_true, y_proba, None, labels, True, spec, _NAMES)
     call = call._replace(drop_in=is_plain(spec))
 
-    def run(problem):
+    def run(problem: Problem) -> NDArray[np.float64]:
         if out is None:
             rows, sums = rows_of(problem)
             remark(problem, sums)
@@ -363,11 +366,11 @@ def sample_log_loss(
     return solve(call, run, is_answer=False)
 
 
-def _is_default(y_pred):
+def _is_default(y_pred: Any) -> bool:
     return type(y_pred) is str and y_pred == _DEPRECATED
 
 
-def _renamed(call, y_pred):
+def _renamed(call: Call, y_pred: Any) -> tuple[Any, Call]:
     """scikit-learn's word on `y_pred`, or its refusal of both; and the call by it."""
     keywords = {"sample_weight": call.sample_weight, "labels": call.labels}
     if call.function == "log_loss":

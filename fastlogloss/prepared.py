@@ -4,8 +4,11 @@ Longer than a room should be: most of it is docstrings.
 """
 
 import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal, NoReturn, TypeVar, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastlogloss import _short
 from fastlogloss._arrays import as_array, as_scores, precision
@@ -32,13 +35,15 @@ from fastlogloss._losses import (
 )
 from fastlogloss._policy import remark
 from fastlogloss._problem import Problem, checked_spec, read_scores
+from fastlogloss._sums import Floats
 from fastlogloss._targets import Targets
 from fastlogloss._threads import threads_for
 
 _NUMBER = 0.2  # nanoseconds that a score takes `many`, at the least
 _SHORT = 16384  # scores that are soon copied
 _USUAL = Names()
-_EXACT = "exact"
+_EXACT: Final = "exact"
+_Name = TypeVar("_Name")
 
 
 class LogLoss:
@@ -107,25 +112,30 @@ class LogLoss:
     """
 
     __slots__ = ("_kernel", "_ndim", "_spec", "_targets", "classes")
+    _kernel: Any
+    _ndim: int
+    _spec: Spec
+    _targets: Targets
+    classes: tuple[Any, ...]
 
     def __init__(
         self,
-        y_true,
+        y_true: Any,
         *,
-        sample_weight=None,
-        classes=None,
-        eps="auto",
-        from_logits=False,
-        soft_targets=False,
-        label_smoothing=0.0,
-    ):
+        sample_weight: Any = None,
+        classes: Any = None,
+        eps: float | Literal["auto"] = "auto",
+        from_logits: bool = False,
+        soft_targets: bool = False,
+        label_smoothing: float = 0.0,
+    ) -> None:
         if hasattr(self, "_targets"):
             raise AttributeError("a LogLoss does not change; make a new one")
         spec = checked_spec(eps, from_logits, soft_targets, label_smoothing)
         targets = prepare(y_true, sample_weight, classes, spec)
         self._set(spec, targets)
 
-    def _set(self, spec, targets):
+    def _set(self, spec: Spec, targets: Targets) -> None:
         put = super().__setattr__
         for array in (targets.codes.y, targets.weights):
             if array is not None:
@@ -140,7 +150,7 @@ class LogLoss:
         n_columns = 1 if ndim == 1 else targets.n_classes
         put("_kernel", new_spec(n_columns, spec, targets.codes.tolerance))
 
-    def __call__(self, y_score, *, normalize=True):
+    def __call__(self, y_score: Any, *, normalize: bool = True) -> float:
         """Mean loss of scores of shape (n_samples,) or (n_samples, n_classes), in nats.
 
         Parameters
@@ -177,7 +187,7 @@ class LogLoss:
         return self._loss(y_score, normalize)
 
     @in_our_words
-    def _loss(self, y_score, normalize):
+    def _loss(self, y_score: Any, normalize: bool) -> float:
         problem, targets = self._read(y_score), self._targets
         p = problem.p
         is_new = p is not y_score or not p.flags.c_contiguous
@@ -190,7 +200,9 @@ class LogLoss:
         remark(problem, sums)
         return loss
 
-    def loss_gradient(self, y_score, *, normalize=True, out=None):
+    def loss_gradient(
+        self, y_score: Any, *, normalize: bool = True, out: Floats | None = None
+    ) -> tuple[float, Floats]:
         """Loss and gradient; see :func:`log_loss_gradient`.
 
         Parameters
@@ -223,8 +235,13 @@ class LogLoss:
         return self._derivatives(y_score, normalize, 1, _EXACT, out)
 
     def loss_gradient_hessian(
-        self, y_score, *, normalize=True, hessian=_EXACT, out=None
-    ):
+        self,
+        y_score: Any,
+        *,
+        normalize: bool = True,
+        hessian: Literal["exact", "xgboost", "lightgbm"] = _EXACT,
+        out: tuple[Floats, Floats] | None = None,
+    ) -> tuple[float, Floats, Floats]:
         """Loss, gradient and hessian; see :func:`log_loss_gradient_hessian`.
 
         Parameters
@@ -259,7 +276,9 @@ class LogLoss:
         return self._derivatives(y_score, normalize, 2, hessian, out)
 
     @in_our_words
-    def samples(self, y_score, *, out=None):
+    def samples(
+        self, y_score: Any, *, out: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
         """Loss of each row, unweighted, in nats.
 
         Parameters
@@ -298,8 +317,12 @@ class LogLoss:
         remark(problem, sums_of(problem, check_only=True))
         return write_rows(problem, out)
 
+    @overload
+    def many(self, scores: Mapping[_Name, Any]) -> dict[_Name, float]: ...
+    @overload
+    def many(self, scores: Any) -> Any: ...
     @in_our_words
-    def many(self, scores):
+    def many(self, scores: Any) -> Any:
         """Mean loss of each of several models.
 
         Parameters
@@ -336,7 +359,7 @@ class LogLoss:
         # Their names are those of models, not of a class.
         return {name: self._one(one, name, is_model=True) for name, one in columns}
 
-    def _one(self, scores, name, is_model=False):
+    def _one(self, scores: Any, name: Any, is_model: bool = False) -> float:
         """Mean loss of a model with a name."""
         names = Names("scores", of=f" of model {name!r}")
         problem = self._read(scores, names, is_model)
@@ -344,7 +367,7 @@ class LogLoss:
         remark(problem, sums)
         return loss
 
-    def _many(self, scores):
+    def _many(self, scores: Any) -> NDArray[np.float64]:
         stack, dtype = as_scores(scores)
         if stack is None or stack.ndim not in (2, 3) or stack.dtype.kind not in "fiub":
             raise Objection(
@@ -395,7 +418,9 @@ class LogLoss:
             remark(problem, sums)
         return losses
 
-    def _read(self, y_score, names=_USUAL, is_model=False):
+    def _read(
+        self, y_score: Any, names: Names = _USUAL, is_model: bool = False
+    ) -> Problem:
         """The `Problem` of scores of these targets."""
         scores = read_scores(y_score, self._spec, names)
         n, n_classes = len(scores.p), scores.n_classes
@@ -416,7 +441,9 @@ class LogLoss:
             check_columns(scores.columns, self.classes, names.scores + names.of)
         return Problem(scores, targets, names)
 
-    def _derivatives(self, y_score, normalize, order, hessian, out):
+    def _derivatives(
+        self, y_score: Any, normalize: bool, order: int, hessian: str, out: Any
+    ) -> Any:
         if (
             type(y_score) is np.ndarray
             and type(normalize) is bool
@@ -437,7 +464,9 @@ class LogLoss:
         return self._derivatives_at_length(y_score, normalize, order, hessian, out)
 
     @in_our_words
-    def _derivatives_at_length(self, y_score, normalize, order, hessian, out):
+    def _derivatives_at_length(
+        self, y_score: Any, normalize: bool, order: int, hessian: str, out: Any
+    ) -> Any:
         check_flag("normalize", normalize)
         check_hessian(hessian, self._spec.from_logits)
         return derivatives(
@@ -449,13 +478,13 @@ class LogLoss:
             remark=remark,
         )
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError("a LogLoss does not change; make a new one")
 
-    def __delattr__(self, name):
+    def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError("a LogLoss does not change; make a new one")
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         targets = self._targets
         parts = (
             targets.codes.y,
@@ -468,7 +497,7 @@ class LogLoss:
         tolerance = targets.codes.tolerance
         return _rebuild, (type(self), tuple(self._spec), parts, tolerance), state
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         parts = [f"n_samples={len(self._targets)}"]
         if self.classes:
             names = f"classes={list(self.classes)}"
@@ -488,14 +517,19 @@ class LogLoss:
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
-def _rebuild(cls, spec, parts, tolerance):
+def _rebuild(
+    cls: type[LogLoss],
+    spec: tuple[Any, ...],
+    parts: tuple[Any, ...],
+    tolerance: float,
+) -> LogLoss:
     whole, *others = parts
     loss = cls.__new__(cls)
     loss._set(Spec(*spec), Targets(Codes(whole, None, tolerance), *others))
     return loss
 
 
-def _columns(scores):
+def _columns(scores: Any) -> Iterable[tuple[Any, Any]] | None:
     """(name, column) of each column of a pandas or polars frame; None of all else."""
     if isinstance(scores, getattr(sys.modules.get("pandas"), "DataFrame", ())):
         return scores.items()

@@ -10,15 +10,17 @@ Each access to a scorer makes a new one (as `sklearn.metrics.get_scorer` does): 
 
 import copy
 import functools
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.metrics import make_scorer
 
-from fastlogloss._arrays import DOUBLE
+from fastlogloss._arrays import DOUBLE, Array
 from fastlogloss._engine import null_loss
 from fastlogloss._errors import Names, check_flag, shortened
 from fastlogloss._kernels import mean_loss
-from fastlogloss._labels import encode, read
+from fastlogloss._labels import Encoded, encode, read
 from fastlogloss._losses import (
     explained,
     loss_of_share,
@@ -28,7 +30,7 @@ from fastlogloss._losses import (
     weight_of,
 )
 from fastlogloss._policy import remark, solve
-from fastlogloss._problem import Call, checked_spec, is_plain, spec_of
+from fastlogloss._problem import Call, Problem, checked_spec, is_plain, spec_of
 from fastlogloss._responses import (
     objection,
     plain_classes,
@@ -112,13 +114,15 @@ class _ClassScorer(_Scorer):
     _takes_one_class = True
 
     @property
-    def __name__(self):
+    def __name__(self) -> str:
         """As in `scoring=`, for displays: they make a label of it."""
         sign = "neg_" if self._sign < 0 else ""
         scale = "_logits" if self._kwargs.get("from_logits") else ""
         return f"{sign}{self._score_func.__name__}{scale}"
 
-    def _score(self, method_caller, estimator, X, y_true, **kwargs):
+    def _score(
+        self, method_caller: Any, estimator: Any, X: Any, y_true: Any, **kwargs: Any
+    ) -> Any:
         classes = getattr(estimator, "classes_", None)
         labels = plain_classes(classes)
         n_classes = _n_labels(classes) if labels is None else len(labels)
@@ -157,8 +161,12 @@ class _ClassScorer(_Scorer):
 
 
 def make_log_loss_scorer(
-    *, eps="auto", label_smoothing=0.0, from_logits=False, d2=False
-):
+    *,
+    eps: float | Literal["auto"] = "auto",
+    label_smoothing: float = 0.0,
+    from_logits: bool = False,
+    d2: bool = False,
+) -> _ClassScorer:
     """Make a scorer that places columns by the classes of the estimator.
 
     `neg_log_loss_scorer`, `neg_log_loss_logits_scorer` and `d2_log_loss_scorer` are
@@ -226,14 +234,14 @@ def make_log_loss_scorer(
     return _ClassScorer(metric, sign, kwargs, method)
 
 
-def _n_labels(classes):
+def _n_labels(classes: Any) -> int:
     """Number of labels; 0 for what is no vector of them, or one for each output."""
     if isinstance(classes, list) or np.ndim(classes) != 1 or len(classes) == 0:
         return 0
     return len(classes) if np.ndim(classes[0]) == 0 else 0
 
 
-def _is_matrix(y):
+def _is_matrix(y: Any) -> bool:
     """Whether labels are in several columns, or in none for they are no array."""
     try:
         shape = np.shape(y[:1] if isinstance(y, list | tuple) else y)
@@ -243,8 +251,15 @@ def _is_matrix(y):
 
 
 def _solve_by_class(
-    metric, run, y_true, y_proba, classes, *, normalize=True, **options
-):
+    metric: str,
+    run: Callable[[Problem, Sum, Sum], float],
+    y_true: Any,
+    y_proba: Any,
+    classes: list[Any],
+    *,
+    normalize: bool = True,
+    **options: Any,
+) -> float:
     """What `run` makes of the `Problem`, the `Sum` of losses and that of weights.
 
     Columns of the scores have these classes.
@@ -270,7 +285,7 @@ def _solve_by_class(
         classes=classes,
     )
 
-    def run_known(problem):
+    def run_known(problem: Problem) -> float:
         sums = sums_of(problem)
         if problem.targets.has_unseen:
             label = np.ravel(y_true)[:1].tolist()[0]
@@ -290,7 +305,7 @@ def _solve_by_class(
     return solve(call, run_known, is_answer=spec.eps is None and not smoothing)
 
 
-def _are_all(classes, y):
+def _are_all(classes: list[Any], y: Any) -> bool:
     """Whether the classes are all labels that `mean_loss` has found, in its order.
 
     These are two numbers, the lesser first, or for more columns codes.
@@ -300,20 +315,27 @@ def _are_all(classes, y):
     return classes == list(range(len(classes)))
 
 
-def _with_other(response, only, from_logits):
+def _with_other(response: Any, only: Any, from_logits: bool) -> tuple[Array, list[Any]]:
     """Columns for the one class of an estimator and for all that is not it."""
     rest = np.full(len(response), -np.inf) if from_logits else 1 - response
     other = only + "_" if isinstance(only, str) else type(only)(not only)
     return np.stack([response, rest], axis=1), [only, other]
 
 
-def _log_loss_by_class(y_true, y_proba, *, classes, normalize=True, **options):
+def _log_loss_by_class(
+    y_true: Any,
+    y_proba: Any,
+    *,
+    classes: list[Any],
+    normalize: bool = True,
+    **options: Any,
+) -> float:
     if not options and normalize is True and len(classes) > 1:
         loss = mean_loss(y_true, y_proba, *DOUBLE)
         if loss is not None and _are_all(classes, y_true):
             return loss
 
-    def run(problem, loss, weight):
+    def run(problem: Problem, loss: Sum, weight: Sum) -> float:
         return loss.over(weight) if normalize else float(loss)
 
     return _solve_by_class(
@@ -321,12 +343,14 @@ def _log_loss_by_class(y_true, y_proba, *, classes, normalize=True, **options):
     )
 
 
-def _d2_log_loss_score_by_class(y_true, y_proba, *, classes, **options):
+def _d2_log_loss_score_by_class(
+    y_true: Any, y_proba: Any, *, classes: list[Any], **options: Any
+) -> float:
     if np.shape(y_proba)[0] < 2:
         return original("d2_log_loss_score")(y_true, y_proba)  # a warning and NaN
     smoothing, eps = options.get("label_smoothing", 0.0), options.get("eps", "auto")
 
-    def run(problem, loss, weight):
+    def run(problem: Problem, loss: Sum, weight: Sum) -> float:
         is_usual = eps == "auto" and not smoothing
         has_all = not problem.targets.has_unseen
         if has_all and (is_usual or len(classes) > 1):
@@ -352,7 +376,7 @@ def _d2_log_loss_score_by_class(y_true, y_proba, *, classes, **options):
     )
 
 
-def _encoded(y_true, classes, limit):
+def _encoded(y_true: Any, classes: list[Any] | None, limit: int) -> Encoded:
     encoded = encode(read(y_true), classes, limit=limit)
     if encoded is None:
         raise RuntimeError("y_true was changed by another thread during the call")
@@ -377,11 +401,11 @@ _SCORERS = {
 __all__ = sorted([*_SCORERS, "make_log_loss_scorer"])
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> _ClassScorer:
     if name in _SCORERS:
         return make_log_loss_scorer(**_SCORERS[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *_SCORERS})

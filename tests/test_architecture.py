@@ -358,10 +358,6 @@ def test_variants_agree_on_constants():
     assert len({tuple(getattr(v, n) for n in names) for v in variants}) == 1
 
 
-# TODO: empty when these modules have annotations of their own.
-STUBS_TO_GO = {"derivatives.pyi", "metrics.pyi", "prepared.pyi"}
-
-
 def test_stubs_are_for_what_is_compiled_or_lazy():
     """Type checkers read a stub instead of the module, whose code they do not check."""
     compiled = {f"{path.stem}.pyi" for path in (ROOT / "_kernels").glob("*.pyx")}
@@ -370,7 +366,7 @@ def test_stubs_are_for_what_is_compiled_or_lazy():
     others = {path.as_posix() for path in stubs if path.parts[0] != "_kernels"}
     assert kernels == compiled
     lazy = {"__init__.pyi", "scorers.pyi"}  # scorers are made by __getattr__
-    assert others == lazy | STUBS_TO_GO
+    assert others == lazy
 
 
 def test_stubs_name_what_is_public():
