@@ -67,6 +67,7 @@ def as_array(values: Any) -> Array | None:
     know (masks, units, matrix products).
     """
     values = array_of_series(values)
+    array: Array | None
     if type(values) is np.ndarray:
         array = values
     elif isinstance(values, np.ndarray):
@@ -128,7 +129,7 @@ def precision(values: Any) -> np.dtype[Any]:
         is_numpy = dtypes and all(isinstance(dtype, np.dtype) for dtype in dtypes)
         dtype = np.result_type(*dtypes) if is_numpy else None
     elif not isinstance(dtype, np.dtype) and _is_dispatched(values):
-        dtype = as_array(values).dtype
+        dtype = getattr(as_array(values), "dtype", None)
     return dtype if isinstance(dtype, np.dtype) and dtype in _PRECISIONS else FLOAT64
 
 
@@ -139,8 +140,8 @@ def _is_dispatched(values: Any) -> bool:
         or type(values).__module__.startswith("torch")
     ):
         return False
-    config = getattr(sys.modules.get("sklearn"), "get_config", dict)()
-    return config.get("array_api_dispatch", False)
+    config: dict[str, Any] = getattr(sys.modules.get("sklearn"), "get_config", dict)()
+    return bool(config.get("array_api_dispatch"))
 
 
 def _is_pandas_frame(values: Any) -> bool:
@@ -212,7 +213,7 @@ def first_unreal(objects: Array) -> tuple[int, ...] | None:
     items = objects.ravel()
     # To numpy, spans of time are whole numbers.
     known = {
-        kind: issubclass(kind, Real | Decimal) and kind is not np.timedelta64
+        kind: issubclass(kind, Real | Decimal) and not issubclass(kind, np.timedelta64)
         for kind in kinds(items)
     }
     if all(known.values()):

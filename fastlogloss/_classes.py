@@ -39,7 +39,7 @@ def read_classes(labels: Any, drop_in: bool) -> tuple[list[Any] | None, bool]:
     """
     if labels is None:
         return None, False
-    array = None
+    array: Any = None
     if type(labels) is list or is_array_like(labels):
         found = sorted_labels(labels)
         if found is not None:
@@ -47,6 +47,7 @@ def read_classes(labels: Any, drop_in: bool) -> tuple[list[Any] | None, bool]:
         array = read(labels) if np.ndim(labels) == 1 else None
     if isinstance(array, Factorized):
         array = np.array(array.found)
+    values: Any
     for values in (array, None if drop_in else plain_strings(labels)):
         found = None if values is None else _in_order(values)
         if found is not None and len(found) == len(labels):
@@ -81,7 +82,7 @@ def read_labels(y_true: Any, names: Names, drop_in: bool = False) -> Labels:
 
 def no_vector(y_true: Any, names: Names) -> Objection:
     def explain() -> str:
-        array = as_array(y_true)
+        array: Any = as_array(y_true)
         is_vector = array is not None and (array.ndim == 1 or array.shape[1:] == (1,))
         if not is_vector:
             return f"{names.targets} must be a vector of labels, got {describe(y_true)}"
@@ -152,7 +153,7 @@ def _explain_unseen(y: Labels, encoded: Encoded, names: Names) -> str:
 
 def _marks_rows(classes: list[Any]) -> bool:
     # One class by its value, beside codes.
-    return classes[0] == _IGNORED and classes[1:] and classes[1] >= 0
+    return bool(classes[0] == _IGNORED and classes[1:] and classes[1] >= 0)
 
 
 def _label(y: Labels, i: int) -> Any:

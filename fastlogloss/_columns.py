@@ -5,6 +5,7 @@ matter, nor does a count from 0, beside classes that are other numbers.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 from fastlogloss._errors import Objection, shortened
@@ -16,7 +17,8 @@ def column_names(values: Any) -> list[Any] | None:
     A pandas frame that nobody has given names counts its columns, also those of a slice
     of it: these are none.
     """
-    attribute = _names_attribute(type(values))
+    kind: Any = type(values)  # mypy takes no class for hashable
+    attribute = _names_attribute(kind)
     try:
         names = getattr(values, attribute) if attribute else None
         if attribute == "name":
@@ -35,8 +37,8 @@ def _names_attribute(kind: type) -> str | None:
 
 
 def check_columns(
-    names: list[Any] | None,
-    classes: list[Any] | None,
+    names: Sequence[Any] | None,
+    classes: Sequence[Any] | None,
     what: str,
     argument: str = "scores",
 ) -> None:

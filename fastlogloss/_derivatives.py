@@ -14,7 +14,7 @@ from fastlogloss._targets import Targets
 from fastlogloss._weights import weigh
 
 # Hessians of softmax: exact, and as two libraries of boosted trees have them.
-HESSIANS = {
+HESSIANS: dict[str, Callable[[int], float]] = {
     "exact": lambda n_classes: 1.0,
     "xgboost": lambda n_classes: 2.0,
     "lightgbm": lambda n_classes: n_classes / (n_classes - 1),
@@ -48,12 +48,12 @@ def derivatives(
         targets.weight_sum = weigh(targets.row_weights, len(p), normalize)
     names = ("gradient", "hessian")[:order]
     factor = HESSIANS[hessian](targets.n_classes) if p.ndim == 2 else 1.0
-    scaling = {"hessian_factor": factor}
+    scaling: dict[str, Any] = {"hessian_factor": factor}
     if normalize:
         scaling |= _scaling(targets)
     if out is None:
         dtype = np.float32 if p.dtype.type is np.float32 else np.float64
-        outs = [np.empty(shape, dtype) for _ in names]
+        outs: Any = [np.empty(shape, dtype) for _ in names]
     else:
         outs = _checked_outs(out, order, shape)
         for i, o in enumerate(outs):
@@ -61,7 +61,9 @@ def derivatives(
                 raise ValueError("out overlaps with another argument")
         # All is validated before the first derivative is written.
         remark(problem, sums_of(problem, check_only=True))
-    outputs = {name: o.reshape(p.shape) for name, o in zip(names, outs, strict=True)}
+    outputs: dict[str, Any] = {
+        name: o.reshape(p.shape) for name, o in zip(names, outs, strict=True)
+    }
     sums = sums_of(problem, **outputs, **scaling)
     if out is None:
         remark(problem, sums)

@@ -19,7 +19,7 @@ INVALID = ~BAD_ROW_SUM  # whatever else is wrong
 _CHUNK = 16384
 _CHANGED = "{} was changed by another thread during the call"
 _CANCELLED = 2.0**-40  # relative error of a sum of weights, where it is made again
-_MAX_WORK = 1000  # of a search that decides most cases at once
+_MAX_WORK: Any = 1000  # of a search that decides most cases at once
 
 
 class Spec(NamedTuple):
@@ -137,7 +137,7 @@ def _sums_of_any_range(
     return loss, Sum(float(len(p))) if weights is None else sum_of_weights(weights)
 
 
-def sum_of_weights(weights: Array) -> Sum:
+def sum_of_weights(weights: Any) -> Sum:
     """Their sum, rounded once or nearly so, also where they nearly cancel.
 
     Returns
@@ -150,7 +150,8 @@ def sum_of_weights(weights: Array) -> Sum:
             yield weights[start : start + _CHUNK]
 
     guard = loops.hold(weights)
-    parts, sizes = [], 0.0
+    parts: list[float] = []
+    sizes = 0.0
     for chunk in chunks():
         total, tail, size = loops.sum_weights(chunk)
         parts += total, tail
@@ -179,9 +180,7 @@ def _rows_of_any_range(codes: Codes, p: Array, options: Spec) -> tuple[Array, Ar
     return rows, shift
 
 
-def _write(
-    codes: Codes, p: Array, options: Spec, rows: Array, **scaling: float
-) -> None:
+def _write(codes: Codes, p: Array, options: Spec, rows: Array, **scaling: Any) -> None:
     if add(codes, p, None, options, rows, **scaling).status & INVALID:
         raise RuntimeError("an argument was changed by another thread during the call")
 
@@ -235,7 +234,7 @@ def worst_rows(p: Array, first: int = 0) -> Iterator[tuple[int, int, int, float]
         yield start, start + len(chunk), start + row, total
 
 
-def null_loss(codes: Codes, n_classes: int, weights: Array | None = None) -> Sum:
+def null_loss(codes: Codes, n_classes: int, weights: Any = None) -> Sum:
     """Sum of the losses if each class had the probability of its share in the rows.
 
     By the same kernel as the loss that it is compared with: a model that predicts the
@@ -248,7 +247,8 @@ def null_loss(codes: Codes, n_classes: int, weights: Array | None = None) -> Sum
     low, tolerance = DOUBLE  # shares are float64, whatever the probabilities are
     # Beyond [0, 1], where there are negative weights, scikit-learn clips too.
     share = np.clip(_class_shares(codes, n_classes, weights), low, 1.0 - low)
-    spec, state = loops.Spec(1, low, 1.0 - low, tolerance), None
+    spec = loops.Spec(1, low, 1.0 - low, tolerance)
+    state: Any = None
     for code, w in _code_chunks(codes, n_classes, weights):
         part = spec.run(np.ones(len(code), np.uint8), share[code], w)
         state = part if state is None else state + part
@@ -263,7 +263,7 @@ def null_loss(codes: Codes, n_classes: int, weights: Array | None = None) -> Sum
     return loss
 
 
-def _class_shares(codes: Codes, n_classes: int, weights: Array | None = None) -> Array:
+def _class_shares(codes: Codes, n_classes: int, weights: Any = None) -> Any:
     """Each class's share of the weight; negative weights may make it anything."""
     for power in (0, -600):  # the second where the sums overflow
         total = np.zeros(n_classes)
@@ -288,7 +288,7 @@ def _code_chunks(
         stop = start + _CHUNK
         w = weights
         if w is not None:
-            w = np.require(w[start:stop], np.float64, "CA")
+            w = np.require(w[start:stop], np.float64, ["C", "A"])
         # A copy: nobody else may change what has been looked at.
         code = np.array(codes.chunk(start, stop), dtype=np.intp)
         if code.min() < 0 or code.max() >= n_classes:

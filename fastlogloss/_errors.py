@@ -223,7 +223,7 @@ def explain_label(
     score_name: str | None = None,
 ) -> str | None:
     """Likewise of the first such label, or None where each of them is fine."""
-    found = {}  # in the order of their first rows
+    found: dict[Any, int] = {}  # in the order of their first rows
     for row, label in enumerate(labels):
         is_scalar = isinstance(label, np.generic) and label.dtype.kind in "biufcUS"
         value = label.item() if is_scalar else label

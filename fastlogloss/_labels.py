@@ -67,7 +67,7 @@ class Encoded(NamedTuple):
     """Codes and what was found on the way."""
 
     codes: Codes
-    classes: list  # what the codes stand for
+    classes: list[Any]  # what the codes stand for
     unseen: bool  # some label is none of the classes; its code is len(classes)
 
 
@@ -272,7 +272,7 @@ def _encode_numeric(
         if len(table) == limit:
             break  # the kernel finds out whether that is all
         start, stop = stop, stop + _CHUNK
-    found = np.frombuffer(table.tobytes(), dtype)
+    found: Any = np.frombuffer(table.tobytes(), dtype)
     if y.dtype.kind == "b":
         found = found.astype(bool)
     found = _class_list(found)
@@ -290,7 +290,7 @@ def _encode_others(y: NDArray[Any], classes: list[Any], limit: int) -> Encoded |
         chunk = slice(start, start + _CHUNK)
         if not table.encode(_records(y[chunk]), numbers[chunk]):
             return None
-    found = np.frombuffer(table.tobytes(), _record_dtype(y.dtype))
+    found: Any = np.frombuffer(table.tobytes(), _record_dtype(y.dtype))
     found = _class_list(found.astype(bool) if y.dtype.kind == "b" else found)
     return None if found is None else _store(numbers, found, classes)
 

@@ -39,7 +39,7 @@ def add_reason(
 
 
 def _reason_in_scores(y_proba: Any) -> str | None:
-    p = as_array(y_proba)
+    p: Any = as_array(y_proba)
     at = find_missing(p)
     if at is not None:
         return f"y_proba is missing or NaN in {place(at)}: leave such rows out."
@@ -57,16 +57,18 @@ def _reason_in_scores(y_proba: Any) -> str | None:
 def _reason_in_weights(sample_weight: Any) -> str | None:
     if sample_weight is None:
         return None
-    w = as_array(sample_weight)
+    w: Any = as_array(sample_weight)
     at = find_missing(w)
     if at is not None:
         return f"sample_weight is missing or NaN in {place(at)}: 0 leaves a row out."
     at = find(lambda w: ~np.isfinite(w), w)
-    return at and f"sample_weight is {w[at]} in {place(at)}: 0 leaves a row out."
+    if at is None:
+        return None
+    return f"sample_weight is {w[at]} in {place(at)}: 0 leaves a row out."
 
 
 def _reason_in_labels(y_true: Any, y_proba: Any, labels: Any) -> str | None:
-    y = as_array(y_true)
+    y: Any = as_array(y_true)
     at = find_missing(y)
     if at is not None:
         return (
@@ -94,7 +96,7 @@ def _reason_in_labels(y_true: Any, y_proba: Any, labels: Any) -> str | None:
         if text is not None:
             return f"{text}."
     if labels is not None:
-        known = as_array(labels)
+        known: Any = as_array(labels)
         at = find_missing(known)
         if at is not None:
             return f"labels is missing or NaN in {place(at)}."

@@ -7,7 +7,7 @@ scikit-learn reads it.
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from fastlogloss._problem import Call, Problem, read, read_scores
 T = TypeVar("T")
 
 
-def solve(call: Call, run: Callable[[Problem], Any], *, is_answer: bool = True) -> Any:
+def solve(call: Call, run: Callable[[Problem], T], *, is_answer: bool = True) -> T:
     """What `run` makes of the call's `Problem`.
 
     Parameters
@@ -42,7 +42,7 @@ def solve(call: Call, run: Callable[[Problem], Any], *, is_answer: bool = True) 
         if call.drop_in and not call.is_settled:
             is_zero = objection.error is ZeroSum
             with np.errstate(all="ignore" if is_zero or not is_answer else None):
-                value = _ask(call)
+                value: T = _ask(call)
             if is_zero:  # its sum of the weights was rounded, or infinite
                 raise ZeroDivisionError("Weights sum to zero, can't be normalized")
             if is_answer:
@@ -97,10 +97,10 @@ def _reworded(error: Exception, objection: Objection) -> Exception:
     """An error of the same class, and a ValueError, that says what our words do."""
     words = str(objection)
     try:
-        reworded = refusal(type(error), words)
+        reworded: Exception | None = refusal(type(error), words)
     except Exception:  # of a class that is made otherwise
         reworded = None
-    if str(reworded) == words:
+    if reworded is not None and str(reworded) == words:
         return reworded
     error.add_note(words)
     return error

@@ -31,26 +31,26 @@ _PLAIN = Spec()
 class Call(NamedTuple):
     """What was asked of a function, as it came."""
 
-    y_true: object
-    scores: object
-    sample_weight: object = None
-    labels: object = None
-    normalize: object = True
+    y_true: Any
+    scores: Any
+    sample_weight: Any = None
+    labels: Any = None
+    normalize: Any = True
     spec: Spec = _PLAIN
     names: Names = Names()
     function: str = "log_loss"  # scikit-learn's, of the same arguments
     drop_in: bool = False  # whether this is that function, in every respect
-    classes: list | None = None  # of the columns, in any order, instead of labels
+    classes: list[Any] | None = None  # of the columns, in any order, instead of labels
     is_settled: bool = False  # scikit-learn has accepted all of it, with its warnings
 
 
 class Scores(NamedTuple):
     """Scores that have the right shape; their numbers are not yet validated."""
 
-    p: np.ndarray  # (n,) or (n, K)
+    p: Array  # (n,) or (n, K)
     n_classes: int
-    shape: tuple  # as they came
-    columns: list | None  # names of their columns, where these may name classes
+    shape: tuple[int, ...]  # as they came
+    columns: list[Any] | None  # names of their columns, where these may name classes
     spec: Spec  # with their precision
 
 
@@ -132,7 +132,8 @@ def read_scores(y_score: Any, spec: Spec, names: Names, strict: bool = False) ->
 
     As a memoryview and a frame with sparse columns are not.
     """
-    p, n_classes, shape = None, 0, ()
+    p: Any = None
+    n_classes, shape = 0, ()
     is_usual = type(y_score) is np.ndarray
     if (
         is_usual
@@ -166,7 +167,7 @@ def checked_spec(
     """`Spec` of the arguments that the public functions have in common."""
     if isinstance(eps, str) and eps == AUTO:
         eps = None
-    elif not isinstance(eps, Real) or isinstance(eps, bool):
+    elif not _is_number(eps):
         raise TypeError(f"eps must be 'auto' or a number in [0, 0.5), got {eps!r}")
     elif not 0 <= eps < 0.5:
         raise ValueError(f"eps must be 'auto' or a number in [0, 0.5), got {eps!r}")
@@ -174,11 +175,15 @@ def checked_spec(
         eps = float(eps)
     check_flag("from_logits", from_logits)
     check_flag("soft_targets", soft_targets)
-    if not isinstance(label_smoothing, Real) or isinstance(label_smoothing, bool):
+    if not _is_number(label_smoothing):
         raise TypeError(f"label_smoothing must be a number, got {label_smoothing!r}")
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing!r}")
     return Spec(eps, bool(from_logits), bool(soft_targets), float(label_smoothing))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 _remembered = functools.lru_cache(maxsize=64, typed=True)(checked_spec)

@@ -44,7 +44,8 @@ def mean(y: Any, p: Any, w: Any, labels: Any, *options: Any) -> float | None:
         spec = spec_of_kernel(loops, n_columns, *options)
     except (TypeError, ValueError):  # the reader says of what
         return None
-    return spec.mean(y, p, w, labels is None and not options[2])
+    loss: float | None = spec.mean(y, p, w, labels is None and not options[2])
+    return loss
 
 
 def _are_usual(_: Any, from_logits: Any, soft_targets: Any, smoothing: Any) -> bool:

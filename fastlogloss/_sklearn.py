@@ -38,7 +38,7 @@ def original(name: str) -> Callable[..., Any]:
     """
     import sklearn.metrics
 
-    function = getattr(sklearn.metrics, name)
+    function: Callable[..., Any] = getattr(sklearn.metrics, name)
     if name not in METRICS:
         return function
 

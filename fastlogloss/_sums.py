@@ -51,7 +51,7 @@ class Sum(NamedTuple):
         return float(Sum(a / b, exponent))
 
 
-def sum_of_products(x: Floats, w: Floats | None = None, shift: int = 0) -> Sum:
+def sum_of_products(x: Floats, w: Floats | None = None, shift: Any = 0) -> Sum:
     """Sum of ``x * 2**shift * w``, where a weight of zero silences even infinity.
 
     Rounded once for each product and once at the end, whatever the magnitudes.

@@ -63,6 +63,13 @@ class Targets:
         *("classes", "codes", "has_unseen", "is_guess", "minus", "n_classes"),
         *("needs_all", "row_weights", "takes_unseen", "times", "weight_sum", "weights"),
     )
+    codes: Codes
+    classes: list[Any]
+    weights: Array | None
+    times: Array | None
+    row_weights: Any
+    minus: Any  # Targets or None
+    weight_sum: Any
 
     def __init__(
         self,
@@ -131,10 +138,10 @@ def read_targets(
             f"y_true has {n_labels(y)} rows, but {names.scores} {shape[0]}",
             unread=True,
         )
-    codes = list(range(n_classes))
-    if scores.columns is None and (classes is None or classes == codes):
+    numbers = list(range(n_classes))
+    if scores.columns is None and (classes is None or classes == numbers):
         if isinstance(y, np.ndarray) and y.dtype.kind in "biuf":
-            targets = Targets(Codes(y), codes, n_classes, weights)
+            targets = Targets(Codes(y), numbers, n_classes, weights)
             targets.is_guess, targets.needs_all = True, classes is None
             targets.takes_unseen = takes_unseen
             return targets
@@ -188,6 +195,7 @@ def read_alone(
     if classes is not None:
         classes = class_list(classes)
     tolerance = 0.0
+    y: Any
     if spec.soft:
         soft = read_soft(y_true, names.targets)
         y, tolerance = soft.y, soft.tolerance

@@ -111,7 +111,8 @@ def log_loss_gradient(
         if found is not None:
             return found
     call = Call(y_true, y_score, sample_weight, labels, normalize, spec_of(*options))
-    return _derivatives(call, 1, "exact", out)
+    result: tuple[float, Floats] = _derivatives(call, 1, "exact", out)
+    return result
 
 
 def log_loss_gradient_hessian(
@@ -212,7 +213,8 @@ def log_loss_gradient_hessian(
         if found is not None:
             return found
     call = Call(y_true, y_score, sample_weight, labels, normalize, spec_of(*options))
-    return _derivatives(call, 2, hessian, out)
+    result: tuple[float, Floats, Floats] = _derivatives(call, 2, hessian, out)
+    return result
 
 
 def _derivatives(call: Call, order: int, hessian: str, out: Any) -> Any:

@@ -151,7 +151,7 @@ def log_loss(
         and soft_targets is False
         and label_smoothing is _NONE
     ):
-        loss = mean_loss(y_true, y_proba, *DOUBLE)
+        loss: float | None = mean_loss(y_true, y_proba, *DOUBLE)
         if loss is not None:
             return loss
     if normalize is True and y_pred is _DEPRECATED:
@@ -263,10 +263,12 @@ def d2_log_loss_score(
         if is_answer:
             return value
 
-    def run(problem: Problem) -> Any:
+    def run(problem: Problem) -> float:
         n = len(problem.p)
         if n < 2:  # a warning, and NaN
-            return _sklearn.original("d2_log_loss_score")(np.zeros(n), np.zeros(n))
+            value: float
+            value = _sklearn.original("d2_log_loss_score")(np.zeros(n), np.zeros(n))
+            return value
         sums = sums_of(problem)
         weight = weight_of(problem, sums, normalize=True)
         remark(problem, sums)
@@ -370,12 +372,13 @@ def _is_default(y_pred: Any) -> bool:
     return type(y_pred) is str and y_pred == _DEPRECATED
 
 
-def _renamed(call: Call, y_pred: Any) -> tuple[Any, Call]:
+def _renamed(call: Call, y_pred: Any) -> tuple[float, Call]:
     """scikit-learn's word on `y_pred`, or its refusal of both; and the call by it."""
     keywords = {"sample_weight": call.sample_weight, "labels": call.labels}
     if call.function == "log_loss":
         keywords["normalize"] = call.normalize
     if call.scores is not None:
         keywords["y_proba"] = call.scores
+    value: float
     value = _sklearn.original(call.function)(call.y_true, y_pred=y_pred, **keywords)
     return value, call._replace(scores=y_pred, is_settled=True)

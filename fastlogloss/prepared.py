@@ -4,7 +4,7 @@ Longer than a room should be: most of it is docstrings.
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Literal, NoReturn, TypeVar, overload
 
 import numpy as np
@@ -180,7 +180,7 @@ class LogLoss:
         if normalize is True:
             targets = self._targets
             codes, weights = targets.codes.y, targets.weights
-            loss = self._kernel.mean(codes, y_score, weights)
+            loss: float | None = self._kernel.mean(codes, y_score, weights)
             if loss is not None:
                 return loss
         check_flag("normalize", normalize)
@@ -193,9 +193,11 @@ class LogLoss:
         is_new = p is not y_score or not p.flags.c_contiguous
         if normalize and is_new and p.size <= _SHORT and problem.spec is self._spec:
             plain = np.ascontiguousarray(p, np.float64)
-            loss = self._kernel.mean(targets.codes.y, plain, targets.weights)
-            if loss is not None:
-                return loss
+            mean: float | None = self._kernel.mean(
+                targets.codes.y, plain, targets.weights
+            )
+            if mean is not None:
+                return mean
         loss, sums = loss_of(problem, normalize)
         remark(problem, sums)
         return loss
@@ -232,7 +234,9 @@ class LogLoss:
         >>> loss.loss_gradient([-20.0, 0.0])[1]
         array([ 1.03057681e-09, -2.50000000e-01])
         """
-        return self._derivatives(y_score, normalize, 1, _EXACT, out)
+        found: tuple[float, Floats]
+        found = self._derivatives(y_score, normalize, 1, _EXACT, out)
+        return found
 
     def loss_gradient_hessian(
         self,
@@ -273,7 +277,9 @@ class LogLoss:
         >>> loss.loss_gradient_hessian([0.0, 0.0], normalize=False)[1:]
         (array([ 0.5, -0.5]), array([0.25, 0.25]))
         """
-        return self._derivatives(y_score, normalize, 2, hessian, out)
+        found: tuple[float, Floats, Floats]
+        found = self._derivatives(y_score, normalize, 2, hessian, out)
+        return found
 
     @in_our_words
     def samples(
@@ -529,10 +535,12 @@ def _rebuild(
     return loss
 
 
-def _columns(scores: Any) -> Iterable[tuple[Any, Any]] | None:
+def _columns(scores: Any) -> Any:
     """(name, column) of each column of a pandas or polars frame; None of all else."""
-    if isinstance(scores, getattr(sys.modules.get("pandas"), "DataFrame", ())):
+    pandas: Any = getattr(sys.modules.get("pandas"), "DataFrame", ())
+    polars: Any = getattr(sys.modules.get("polars"), "DataFrame", ())
+    if isinstance(scores, pandas):
         return scores.items()
-    if isinstance(scores, getattr(sys.modules.get("polars"), "DataFrame", ())):
+    if isinstance(scores, polars):
         return ((column.name, column) for column in scores.iter_columns())
     return None
