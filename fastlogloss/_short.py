@@ -36,9 +36,9 @@ def mean(y, p, w, labels, *options):
     n_columns = 1 if p.ndim == 1 else p.shape[1] if p.ndim == 2 else 0
     if n_columns == 0:
         return None
-    if labels is not None and not _are_codes(labels, n_columns):
-        return None
     try:
+        if labels is not None and not _are_codes(labels, n_columns):
+            return None
         spec = spec_of_kernel(loops, n_columns, *options)
     except (TypeError, ValueError):  # the reader says of what
         return None
@@ -58,12 +58,11 @@ def derivatives(y, p, labels, options, request):
     if n_columns == 0:
         return None
     n_all = 0
-    if labels is not None:
-        if not _are_codes(labels, n_columns):
-            return None
-    elif not options[2]:  # no targets
-        n_all = max(n_columns, 2)
     try:
+        if labels is None:
+            n_all = 0 if options[2] else max(n_columns, 2)  # not of targets
+        elif not _are_codes(labels, n_columns):
+            return None
         spec = spec_of_kernel(loops, n_columns, *options)
     except (TypeError, ValueError):  # the reader says of what
         return None
