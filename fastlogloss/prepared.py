@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 
-from fastlogloss import _short
 from fastlogloss._arrays import as_array, as_scores, precision
 from fastlogloss._columns import check_columns, column_names
 from fastlogloss._derivatives import check_hessian, derivatives
@@ -424,14 +423,15 @@ class LogLoss:
             and hessian is _EXACT
         ):
             targets = self._targets
-            found = _short.slopes(
-                self._kernel,
+            found = self._kernel.slopes(
                 targets.codes.y,
                 y_score,
                 targets.weights,
                 targets.weight_sum,
-                0,
-                (normalize, order, 1.0, out),
+                order,
+                normalize,
+                out,
+                False,
             )
             if found is not None:
                 return found
