@@ -43,7 +43,7 @@ def sum_tolerance(eps: float) -> float:
 
 
 FLOAT64 = np.dtype(np.float64)
-_FLOATS = (np.float64, np.float32, np.float16)
+_FLOATS: tuple[type, ...] = (np.float64, np.float32, np.float16)
 _PRECISIONS = frozenset([FLOAT64, *_NARROW_EPS])
 DOUBLE = limits(FLOAT64, 1000)  # for all that take the short way
 

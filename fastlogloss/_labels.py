@@ -56,7 +56,7 @@ class Codes:
         """Codes of some rows; one too many for what is no class."""
         y = self.y[start:stop]
         if self.classes is None:
-            return y.astype(np.int64) if y.dtype.kind in "biu" else y
+            return y.view(np.uint8) if y.dtype.kind == "b" else y
         codes = np.empty(len(y), np.int64)
         if not loops.encode(y, self.classes, codes):
             codes[codes < 0] = len(self.classes)

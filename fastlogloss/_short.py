@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlogloss._arrays import FLOAT64, Array, array_of_series
+from fastlogloss._arrays import array_of_series
 from fastlogloss._engine import new_spec
 from fastlogloss._kernels import loops
 from fastlogloss._problem import checked_spec
@@ -38,9 +38,9 @@ def mean(y: Any, p: Any, w: Any, labels: Any, *options: Any) -> float | None:
     n_columns = 1 if p.ndim == 1 else p.shape[1] if p.ndim == 2 else 0
     if n_columns == 0:
         return None
-    if labels is not None and not _are_codes(labels, n_columns):
-        return None
     try:
+        if labels is not None and not _are_codes(labels, n_columns):
+            return None
         spec = spec_of_kernel(loops, n_columns, *options)
     except (TypeError, ValueError):  # the reader says of what
         return None
@@ -54,108 +54,30 @@ def _are_usual(_: Any, from_logits: Any, soft_targets: Any, smoothing: Any) -> b
 
 
 def derivatives(
-    y: Any, p: Any, labels: Any, options: tuple[Any, ...], request: tuple[Any, ...]
+    y: Any,
+    p: Any,
+    labels: Any,
+    options: tuple[Any, ...],
+    order: int,
+    normalize: bool,
+    out: Any,
 ) -> tuple[Any, ...] | None:
-    """`slopes` of the arguments of the public functions, without weights; or None."""
+    """(loss, gradient) or (loss, gradient, hessian), without weights; or None."""
     if type(p) is not np.ndarray or type(y) is not np.ndarray:
         return None
     n_columns = 1 if p.ndim == 1 else p.shape[1] if p.ndim == 2 else 0
     if n_columns == 0:
         return None
-    n_all = 0
-    if labels is not None:
-        if not _are_codes(labels, n_columns):
-            return None
-    elif not options[2]:  # no targets
-        n_all = max(n_columns, 2)
     try:
+        if labels is not None and not _are_codes(labels, n_columns):
+            return None
         spec = spec_of_kernel(loops, n_columns, *options)
     except (TypeError, ValueError):  # the reader says of what
         return None
-    return slopes(spec, y, p, None, len(p), n_all, request)
-
-
-def slopes(
-    spec: Any,
-    y: Array,
-    p: Array,
-    w: Array | None,
-    total: Any,
-    n_all: int,
-    request: tuple[Any, ...],
-) -> tuple[Any, ...] | None:
-    """(loss, gradient) or (loss, gradient, hessian), or None.
-
-    Parameters
-    ----------
-    spec : Spec
-        Of the kernels.
-    y, p, w
-        Labels that are codes, or targets; scores; weights or None.
-    total : float
-        Sum of the weights.
-    n_all : int
-        Different labels that have to occur.
-    request : tuple
-        normalize, order, factor of the hessian, out.
-    """
-    normalize, order, factor, out = request
-    if p.dtype is not FLOAT64 or not 0 < p.size <= _SHORT or p.base is not None:
-        return None
-    outs = (out,) if order == 1 else out
-    if out is not None:
-        if type(outs) is not tuple or len(outs) != order:
-            return None
-        for o in outs:
-            if not _is_free(o, p, y):
-                return None
-        if order == 2 and outs[0] is outs[1]:
-            return None
-    gradient, hessian = np.empty(p.shape), np.empty(p.shape) if order == 2 else None
-    scale = 1.0
-    if normalize:
-        if not 1e-290 < abs(total) < 1e300:
-            return None
-        scale = 1.0 / total
-    try:
-        state = spec.run(
-            y,
-            p,
-            w,
-            gradient=gradient,
-            hessian=hessian,
-            scale=scale,
-            hessian_factor=factor,
-        )
-    except TypeError:  # of labels that are no numbers, or too many
-        return None
-    if state.status or state.signed or not state.in_range:
-        return None
-    if n_all and state.n_classes_seen != n_all:
-        return None
-    loss = state.loss
-    if normalize:
-        loss = loss / state.weight
-    found = (gradient,) if order == 1 else (gradient, hessian)
-    if out is None:
-        return loss, *found
-    for o, values in zip(outs, found, strict=True):
-        o[...] = values
-    return loss, *outs
-
-
-def _is_free(out: Any, p: Array, y: Array) -> bool:
-    """Whether it can be written to and surely is no part of another argument."""
-    return (
-        type(out) is np.ndarray
-        and out.dtype is FLOAT64
-        and out.shape == p.shape
-        and out.flags.writeable
-        and out.base is None
-        and y.base is None
-        and out is not p
-        and out is not y
-    )
+    complete = labels is None and not options[2]
+    found: tuple[Any, ...] | None
+    found = spec.slopes(y, p, None, len(p), order, normalize, out, complete)
+    return found
 
 
 @functools.lru_cache(maxsize=64, typed=True)

@@ -106,8 +106,7 @@ def log_loss_gradient(
     """
     options = eps, from_logits, soft_targets, label_smoothing
     if sample_weight is None and type(normalize) is bool:
-        request = normalize, 1, 1.0, out
-        found = _short.derivatives(y_true, y_score, labels, options, request)
+        found = _short.derivatives(y_true, y_score, labels, options, 1, normalize, out)
         if found is not None:
             return found
     call = Call(y_true, y_score, sample_weight, labels, normalize, spec_of(*options))
@@ -208,8 +207,7 @@ def log_loss_gradient_hessian(
     """
     options = eps, from_logits, soft_targets, label_smoothing
     if sample_weight is None and type(normalize) is bool and hessian is _EXACT:
-        request = normalize, 2, 1.0, out
-        found = _short.derivatives(y_true, y_score, labels, options, request)
+        found = _short.derivatives(y_true, y_score, labels, options, 2, normalize, out)
         if found is not None:
             return found
     call = Call(y_true, y_score, sample_weight, labels, normalize, spec_of(*options))

@@ -10,7 +10,6 @@ from typing import Any, Final, Literal, NoReturn, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogloss import _short
 from fastlogloss._arrays import as_array, as_scores, precision
 from fastlogloss._columns import check_columns, column_names
 from fastlogloss._derivatives import check_hessian, derivatives
@@ -393,6 +392,7 @@ class LogLoss:
             is_named = any(map(column_names, scores))
         if (
             stack.ndim == 1 + self._ndim
+            and stack.shape[1] == len(targets)
             and (stack.ndim == 2 or stack.shape[2] == targets.n_classes)
             and stack.dtype == np.float64
             and dtypes.count(stack.dtype) == len(dtypes)
@@ -456,14 +456,15 @@ class LogLoss:
             and hessian is _EXACT
         ):
             targets = self._targets
-            found = _short.slopes(
-                self._kernel,
+            found = self._kernel.slopes(
                 targets.codes.y,
                 y_score,
                 targets.weights,
                 targets.weight_sum,
-                0,
-                (normalize, order, 1.0, out),
+                order,
+                normalize,
+                out,
+                False,
             )
             if found is not None:
                 return found

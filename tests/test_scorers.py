@@ -758,11 +758,12 @@ class TestTargets:
         assert np.isfinite(ours).all()
         assert close(ours, theirs)
 
-    def test_logits_have_no_matrix(self, small):
+    def test_logits(self, small):
         X, y = small
         model = LogisticRegression().fit(X, y)
-        with pytest.raises(ValueError, match="y_true"):
-            neg_log_loss_logits_scorer(model, X, np.eye(3, dtype=int)[y])
+        matrix = np.eye(3, dtype=int)[y]
+        expected = neg_log_loss_logits_scorer(model, X, y)
+        assert neg_log_loss_logits_scorer(model, X, matrix) == expected
 
 
 class TestObject:

@@ -54,6 +54,17 @@ class Spec:
     def mean(
         self, y: Any, p: Any, w: Any = None, complete: bool = False
     ) -> float | None: ...
+    def slopes(
+        self,
+        y: Any,
+        p: Any,
+        w: Any,
+        total: float,
+        order: int,
+        normalize: bool,
+        out: Any,
+        complete: bool,
+    ) -> tuple[Any, ...] | None: ...
 
 @final
 class Totals:

@@ -399,6 +399,123 @@ cdef class Spec:
         return _short_mean(&self.task, y, p, w, complete)
 
 
+    def slopes(self, y, p, w, double total, int order, bint normalize, out, complete):
+        """Loss, gradient and, of order 2, hessian of a few rows, the short way.
+
+        None, with nothing else done, under the conditions of `mean`, or where `p` is
+        not float64, or `out` not one or two plain arrays that share no memory with
+        another. ``total`` is the sum of the weights. All is validated before the first
+        number is written to `out`.
+        """
+        cdef Call call
+        cdef Partial part
+        cdef uint8_t seen[MAX_SHORT]
+        cdef cnp.ndarray gradient, hessian = None, scores
+        cdef Py_ssize_t k = self.task.n_columns
+        cdef double loss
+        if type(y) is not cnp.ndarray or type(p) is not cnp.ndarray:
+            return None
+        if w is not None and type(w) is not cnp.ndarray:
+            return None
+        scores = p
+        if _kind(scores) != FLL_FLOAT64 or not cnp.PyArray_ISNOTSWAPPED(scores):
+            return None
+        if k > MAX_SHORT or not _set_inputs(&call, &self.task, y, scores, w, 0):
+            return None
+        prepare(&call, 1)
+        if call.n == 0 or not is_short(&call):
+            return None
+        if normalize:
+            if not 1e-290 < absolute(total) < 1e300:
+                return None
+            call.scale = 1.0 / total
+        if out is None:
+            gradient = _new_like(scores)
+            if order == 2:
+                hessian = _new_like(scores)
+        else:
+            if order == 2 and (type(out) is not tuple or len(out) != 2):
+                return None
+            first = out if order == 1 else out[0]
+            if not _is_free(first, scores, y, w):
+                return None
+            gradient = first
+            if order == 2:
+                if not _is_free(out[1], scores, y, w) or _overlap(gradient, out[1]):
+                    return None
+                hessian = out[1]
+            call.check_only = True
+            prepare(&call, 1)
+            memset(seen, 0, k)
+            run(&call, &part, seen, False)
+            if part.status:
+                return None
+            if complete and count_seen(&part, k, call.n, seen) != max(k, 2):
+                return None
+            call.check_only = False
+        _set_output(&call.gradient, gradient, scores, scores.ndim, "gradient")
+        _set_output(&call.hessian, hessian, scores, scores.ndim, "hessian")
+        call.derive = True
+        prepare(&call, 1)
+        memset(seen, 0, k)
+        run(&call, &part, seen, False)
+        if part.status or part.signs >> 63:
+            return None
+        if complete and count_seen(&part, k, call.n, seen) != max(k, 2):
+            return None
+        loss = loss_of(&part, &self.task)
+        if w is not None:
+            total = part.weight + part.weight_tail
+        if not in_range(loss, total, call.n, &self.task, w is not None):
+            return None
+        if normalize:
+            loss /= total
+        return (loss, gradient) if order == 1 else (loss, gradient, hessian)
+
+
+cdef cnp.ndarray _new_like(cnp.ndarray a):
+    return cnp.PyArray_EMPTY(
+        cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), cnp.NPY_DOUBLE, 0
+    )
+
+
+cdef bint _is_free(out, cnp.ndarray p, cnp.ndarray y, cnp.ndarray w):
+    # Whether it is a plain array like p, and no part of another argument.
+    cdef int i
+    if type(out) is not cnp.ndarray or _kind(out) != FLL_FLOAT64:
+        return False
+    if not cnp.PyArray_ISCARRAY(out) or cnp.PyArray_NDIM(out) != cnp.PyArray_NDIM(p):
+        return False
+    for i in range(cnp.PyArray_NDIM(p)):
+        if cnp.PyArray_DIM(out, i) != cnp.PyArray_DIM(p, i):
+            return False
+    return not (
+        _overlap(out, p) or _overlap(out, y) or (w is not None and _overlap(out, w))
+    )
+
+
+cdef bint _overlap(cnp.ndarray a, cnp.ndarray b) noexcept:
+    # Whether one begins before the other has ended; both have items.
+    cdef char* first[2]
+    cdef char* last[2]
+    _extent(a, &first[0], &last[0])
+    _extent(b, &first[1], &last[1])
+    return first[0] < last[1] and first[1] < last[0]
+
+
+cdef void _extent(cnp.ndarray a, char** first, char** last) noexcept:
+    cdef Py_ssize_t reach
+    cdef int i
+    first[0] = cnp.PyArray_BYTES(a)
+    last[0] = first[0] + cnp.PyArray_ITEMSIZE(a)
+    for i in range(cnp.PyArray_NDIM(a)):
+        reach = (cnp.PyArray_DIM(a, i) - 1) * cnp.PyArray_STRIDE(a, i)
+        if reach > 0:
+            last[0] += reach
+        else:
+            first[0] += reach
+
+
 cdef bint _is_narrow(cnp.ndarray p) noexcept:
     # Probabilities that are clipped by another epsilon than that of float64.
     cdef int kind = _kind(p)
