@@ -398,7 +398,6 @@ cdef class Spec:
             return None
         return _short_mean(&self.task, y, p, w, complete)
 
-
     def slopes(self, y, p, w, double total, int order, bint normalize, out, complete):
         """Loss, gradient and, of order 2, hessian of a few rows, the short way.
 

@@ -8,12 +8,12 @@
 #    Rejected: one fused loop per combination. It needs more accumulators than there
 #    are vector registers (measured 1.2 ns a row in cache, this design 0.7), and a copy
 #    of the loop for each of weights x labels x dtypes.
-# B. Scores and labels are not fetched ahead: the processor follows a few arrays that are
-#    read from one end to the other by itself. Weights are needed only after the
-#    logarithms of their tile and are asked for at its beginning. Rejected: to fetch what
-#    lies 4 KiB ahead of each 32 rows; ms for 1e7 rows (Zen 4, AVX-512), fetched and
-#    not: int64 labels 7.1, 5.4; pairs 10.3, 8.8; every second score 11.6, 7.9; logits
-#    15.1, 13.1. Weighted rows: nothing fetched 23, so 16.
+# B. Scores and labels are not fetched ahead: the processor follows a few arrays that
+#    are read from one end to the other by itself. Weights are needed only after the
+#    logarithms of their tile and are asked for at its beginning. Rejected: to fetch
+#    what lies 4 KiB ahead of each 32 rows; ms for 1e7 rows (Zen 4, AVX-512), fetched
+#    and not: int64 labels 7.1, 5.4; pairs 10.3, 8.8; every second score 11.6, 7.9;
+#    logits 15.1, 13.1. Weighted rows: nothing fetched 23, so 16.
 # C. Unweighted rows need no logarithm: sum(log q) = log(product q), the product kept
 #    as an unevaluated sum h + l of two doubles and an integer exponent. Factors are at
 #    least 2^-56, so that 16 of them, and the errors of their product, stay normal

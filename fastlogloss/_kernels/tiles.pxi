@@ -63,7 +63,7 @@ cdef inline const double* rows_of(
     const Call* call, Tile* tile, const View* view, Py_ssize_t start, Py_ssize_t m,
     double* buffer,
 ) noexcept nogil:
-    # (m, k) numbers of up to a group of rows, the first of which is `start` in the tile.
+    # (m, k) numbers of up to a group of rows, the first of which is `start` in a tile.
     return load_doubles(
         view, tile.first + start, m, call.task.n_columns, area(call, tile, ITEMS),
         buffer,
