@@ -364,6 +364,7 @@ class LogLoss:
             is_named = any(map(column_names, scores))
         if (
             stack.ndim == 1 + self._ndim
+            and stack.shape[1] == len(targets)
             and (stack.ndim == 2 or stack.shape[2] == targets.n_classes)
             and stack.dtype == np.float64
             and dtypes.count(stack.dtype) == len(dtypes)
