@@ -296,8 +296,9 @@ def _encode_others(y: NDArray[Any], classes: list[Any], limit: int) -> Encoded |
 
 
 def _are_integral(values: NDArray[Any]) -> bool:
-    """Whether floats are finite and whole: scikit-learn takes others for regression."""
-    return bool(np.isfinite(values).all() and (values == np.floor(values)).all())
+    """Whether floats are what an int64 can be: scikit-learn refuses all others."""
+    is_near = (values >= -(2.0**63)) & (values < 2.0**63)
+    return bool(is_near.all() and (values == np.floor(values)).all())
 
 
 def _record_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -428,3 +428,36 @@ class TestCompiled:
             recode(numbers.astype(np.int16), np.array([5, 6, 7]))
         with pytest.raises(ValueError, match="contiguous"):
             recode(numbers, np.array([5.0, 6.0]))
+
+
+class TestFloatsThatAreNoLabels:
+    """Those of the short way too, which guesses the classes of few rows."""
+
+    P = np.array([0.2, 0.7, 0.6, 0.1])
+
+    @pytest.mark.parametrize("times", [1, 5000])
+    @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+    @pytest.mark.parametrize(
+        "labels", [(0, np.inf), (-np.inf, 0), (0, 1e19), (0, 2.0**63), (-1e300, 1e300)]
+    )
+    def test_refused_with_every_option(self, labels, dtype, times):
+        with np.errstate(over="ignore"):
+            y = np.tile(np.array(labels, dtype)[[0, 1, 1, 0]], times)
+        p = np.tile(self.P, times)
+        assert_same("log_loss", y, p)
+        for options in ({"eps": 1e-9}, {"label_smoothing": 0.1}, {"from_logits": True}):
+            with pytest.raises(ValueError, match="y"):
+                log_loss(y, p, **options)
+
+    def test_the_least_int64_is_one(self):
+        assert_same("log_loss", np.array([0, -(2.0**63), 0, 0]), self.P)
+
+    @pytest.mark.parametrize("dtype", [np.int64, np.int8, np.float32])
+    @pytest.mark.parametrize(
+        "option", [{"from_logits": True}, {"label_smoothing": 0.1}]
+    )
+    def test_mark_of_torch_is_refused_in_few_rows_too(self, dtype, option):
+        y = np.array([-100, 1, 1, -100], dtype)
+        for y_true in (y, y.tolist()):
+            with pytest.raises(ValueError, match="holds the label -100"):
+                log_loss(y_true, self.P, **option)

@@ -586,3 +586,12 @@ class TestErrors:
         with pytest.raises(ValueError, match=r"^out overlaps"):
             LogLoss([0, 1]).loss_gradient(p, out=p)
         assert p.tolist() == [0.25, 0.75]
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 4])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_many_for_another_number_of_rows_is_a_value_error(n_rows, n_classes):
+    shape = (2, n_rows) if n_classes == 2 else (2, n_rows, n_classes)
+    loss = LogLoss([0, 1, n_classes - 1])
+    with pytest.raises(ValueError, match=rf"for {n_rows} rows of .* there are 3 of"):
+        loss.many(np.full(shape, 1 / n_classes))

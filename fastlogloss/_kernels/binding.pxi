@@ -646,7 +646,8 @@ cdef object _short_mean(
 
 
 cdef bint _set_first_two(Call* call, double* real, int64_t* whole) noexcept:
-    # Take the first two different labels to be the classes. Whole numbers alone can be.
+    # Take the first two different labels to be the classes. Whole numbers alone can be,
+    # that an int64 holds; -100 beside codes is left to who knows what is asked.
     cdef double items[TILE]
     cdef double buffer[TILE]
     if call.loss == softmax_loss or call.loss == matrix_of_targets_loss:
@@ -656,10 +657,16 @@ cdef bint _set_first_two(Call* call, double* real, int64_t* whole) noexcept:
     if call.y.kind <= FLL_FLOAT16:
         call.classes.real = real
         call.classes.n = 2
-        return floor(real[0]) == real[0] and floor(real[1]) == real[1]
+        return (
+            floor(real[0]) == real[0]
+            and floor(real[1]) == real[1]
+            and -(2.0**63) <= real[0]
+            and real[1] < 2.0**63
+            and not (real[0] == -100 and real[1] >= 0)
+        )
     call.classes.whole = whole
     call.classes.n = 2
-    return True
+    return call.y.kind == FLL_UINT64 or not (whole[0] == -100 and whole[1] >= 0)
 
 
 def encode(cnp.ndarray y not None, cnp.ndarray classes, cnp.ndarray codes not None):
