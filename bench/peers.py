@@ -85,7 +85,7 @@ def our_gradient(data, from_logits):
 
 
 def our_prepared_gradient(data):
-    return partial(LogLoss(data.y).gradient, data.p, out=data.outputs(1)[0])
+    return partial(LogLoss(data.y).loss_gradient, data.p, out=data.outputs(1)[0])
 
 
 def our_rows(data):
@@ -174,7 +174,7 @@ def sklearn_logits(data, order):
 
     def call():
         loss = half.loss(y, z, loss_out=losses).sum()
-        return loss, *half.loss_gradient_hessian(y, z, None, *outputs)
+        return loss, *half.gradient_hessian(y, z, None, *outputs)
 
     return call
 

@@ -3,8 +3,11 @@
 import re
 from pathlib import Path
 
+from bench.case import ORDINARY
+
 ROOT = Path(__file__).parent.parent
 CASES = "<!-- table -->\n", "<!-- end of table -->"
+OF_ORDINARY = "<!-- ordinary -->\n", "<!-- end of ordinary -->"
 THREADS = "<!-- threads -->\n", "<!-- end of threads -->"
 CONTENTION = "Threads beside others"
 
@@ -14,19 +17,31 @@ def tables(report):
     found = re.findall(
         r"^## (.+?)\n.*?(\| case \|.*?)\n\n", report, re.DOTALL | re.MULTILINE
     )
-    return "\n\n".join(f"**{title}**\n\n{table}" for title, table in found)
+    return "\n\n".join(
+        f"**{title}**\n\n{table}" for title, table in found if title != ORDINARY
+    )
+
+
+def ordinary(report):
+    """The note and the table of ordinary input; nothing where that was not measured."""
+    return section(report, ORDINARY) if f"## {ORDINARY}\n" in report else ""
 
 
 def threads(report):
     """The note and the table of calls beside other processes."""
-    return report.split(f"## {CONTENTION}\n\n", 1)[1].split("\n\n## ", 1)[0].strip()
+    return section(report, CONTENTION)
+
+
+def section(report, title):
+    return report.split(f"## {title}\n\n", 1)[1].split("\n\n## ", 1)[0].strip()
 
 
 def replaced(text, marks, body):
     """The text with another body between two marks."""
     begin, end = marks
     head, rest = text.split(begin, 1)
-    return head + begin + f"\n{body}\n\n" + end + rest.split(end, 1)[-1]
+    body = body and f"\n{body}\n"
+    return head + begin + f"{body}\n" + end + rest.split(end, 1)[-1]
 
 
 def main():
@@ -35,6 +50,7 @@ def main():
     readme = ROOT / "README.md"
     text = readme.read_text("utf-8")
     text = replaced(text, CASES, f"{machine}\n\n{tables(report)}")
+    text = replaced(text, OF_ORDINARY, ordinary(report))
     text = replaced(text, THREADS, threads(report))
     readme.write_text(text, "utf-8")
 
