@@ -316,8 +316,8 @@ def sample_log_loss(
         arguments (and is written to by way of a copy then). It is left as it was where
         an error is raised, for which all rows are validated before the first is
         written. But for that copy a call with it needs no more than a mebibyte, for
-        numbers in arrays of whatever type and layout (up to 1,000 classes on up to
-        three threads, which need 256 bytes a class); lists, strings and columns of data
+        numbers in arrays of whatever type and layout, for up to 1,000 classes on two
+        threads: each takes up to 450 bytes a class. Lists, strings and columns of data
         frames may take memory for each row.
 
     Returns

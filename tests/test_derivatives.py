@@ -171,7 +171,7 @@ Z_KINDS = {
     "confident": _confident,
     "wrong": lambda rng, n, k, y: _confident(rng, n, k, (y + 1) % max(k, 2)),
     "ties": lambda rng, n, k, y: rng.integers(-1, 2, _shape(n, k)).astype(float),
-    # Design L of scores.pxi: beyond 2048 logits are subtracted from the maximum.
+    # Design L of loops.pxi: beyond 2048 logits are subtracted from the maximum.
     "around the limit": lambda rng, n, k, y: (
         2048 * signed(rng, (n, 1))
         + rng.normal(size=(n, k)) * rng.choice([1, 300], (n, 1))
