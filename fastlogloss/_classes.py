@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlogloss._arrays import Array, as_array, is_array_like
+from fastlogloss._arrays import Array, as_array, is_array_like, is_real
 from fastlogloss._errors import (
     CHUNK,
     Names,
@@ -117,7 +117,9 @@ def encode_labels(
             of_rows = [y.found[i] for i in y.numbers] if type(y) is Factorized else y
             return explain_labels(of_rows, names.targets, limit, names.scores)
 
-        raise Objection("y_true", explain, unread=True)
+        # Numbers are read; scikit-learn may read other objects, and wider ones.
+        is_read = isinstance(y, np.ndarray) and is_real(y)
+        raise Objection("y_true", explain, unread=not is_read)
     if classes is None and not drop_in and _marks_rows(encoded.classes):
         raise Objection(
             "y_true",
@@ -125,9 +127,7 @@ def encode_labels(
             "that do not count: leave these out, or name all classes if it is one",
         )
     if encoded.unseen and not takes_unseen:
-        raise Objection(
-            "y_true", lambda: _explain_unseen(y, encoded, names), unread=True
-        )
+        raise Objection("y_true", lambda: _explain_unseen(y, encoded, names))
     if n_classes is not None and len(encoded.classes) != n_classes:
         raise Objection(
             "y_true",

@@ -74,7 +74,6 @@ def sums_of(problem: Problem, rows: Array | None = None, **outputs: Any) -> Sums
                 targets.n_classes,
                 problem.names.scores,
             ),
-            unread=True,
         )
     if status:
         raise Objection("scores", lambda: _explain(status, problem))

@@ -134,6 +134,7 @@ class TestWeights:
         weighted = log_loss(codes, p, sample_weight=times)
         assert weighted == pytest.approx(repeated, rel=4e-15)
 
+    @pytest.mark.compares
     @pytest.mark.parametrize("weights", [[1, -1, 0], [0, 0, 0], [2, -1, -1.0]])
     @pytest.mark.parametrize("normalize", [True, False])
     def test_zero_sum(self, weights, normalize):

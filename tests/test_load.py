@@ -97,7 +97,7 @@ class TestInputs:
     @pytest.mark.parametrize("kind", ["labels", "targets"])
     def test_logits(self, loops, rng, n_columns, kind, dtype, layout):
         shape = N if n_columns == 1 else (N, n_columns)
-        z = (4 * rng.normal(size=shape)).clip(0 if dtype[0] in "ub" else None)
+        z = (4 * rng.normal(size=shape)).clip(0 if dtype[0] in "ub" else -np.inf)
         z = z.astype(dtype)
         y = random_codes(rng, N, max(n_columns, 2))
         if kind == "targets":

@@ -791,6 +791,7 @@ class TestRows:
         with pytest.raises(RuntimeError, match="changed by another thread"):
             sample_log_loss(y, p, out=np.empty(2), **options)
 
+    @pytest.mark.compares
     @pytest.mark.parametrize(
         "mistake", ["nan", "negative", "above one", "short", "inf"]
     )

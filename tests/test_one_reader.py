@@ -315,6 +315,7 @@ class TestOneBehaviour:
             check(found._replace(value=found.value and found.value[0]), theirs)
 
 
+@pytest.mark.compares
 class TestSeveralLabels:
     """Rows of several labels: each costs, and none is normalised away."""
 
@@ -427,6 +428,7 @@ class TestD2:
             assert found == expected
 
 
+@pytest.mark.compares
 class TestUnsorted:
     @pytest.mark.parametrize(
         "function", [log_loss, sample_log_loss, d2_log_loss_score, log_loss_gradient]
@@ -483,6 +485,7 @@ class TestErrors:
             with pytest.raises(ZeroSum, match=r"^sample_weight sums to zero"):
                 call([1, -1])
 
+    @pytest.mark.compares
     def test_words_are_ours(self):
         """Argument, row and remedy, whatever scikit-learn says of it."""
         for call, words in (

@@ -1283,6 +1283,7 @@ class TestMakeLogLossScorer:
             null = -(share @ np.log(np.clip(share, low, 1 - low)))
             assert score == pytest.approx(1 - loss / null, rel=1e-12)
 
+    @pytest.mark.compares
     @pytest.mark.parametrize(
         ("change", "match"),
         [

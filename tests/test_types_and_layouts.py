@@ -620,6 +620,7 @@ def bad_numbers(case):
 BAD = [Case(case.given, None, bad) for case in CASES for bad in bad_numbers(case)][::3]
 
 
+@pytest.mark.compares
 class TestBad:
     """What is wrong is found in every type and layout, and no output is written to."""
 
