@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from fastlogloss._kernels import _pool
 
+_DIGITS = 18  # of a number of threads, at the most
 # Nanoseconds of work that pay for a thread: to wake it takes 10 us, and 20 until it
 # runs, which may be for nothing. So two threads work from 200,000 unweighted
 # probabilities on.
@@ -71,11 +72,11 @@ def _granted_processors() -> int:
 
 def _whole_number(text: str) -> int | None:
     """A number from 1 on, or None."""
-    try:
-        number = int(text)
-    except ValueError:
+    # Not int(), which raises: CPython's message for it may swallow a Ctrl-C.
+    digits = text.strip().removeprefix("+")
+    if not digits.isdecimal() or len(digits) > _DIGITS:
         return None
-    return number if number > 0 else None
+    return int(digits) or None
 
 
 @functools.cache
