@@ -6,11 +6,11 @@
 #    between them. load.h makes doubles and codes of whatever the arrays hold. A row
 #    loss checks them and makes factor and linear of each row. A sink takes these to
 #    where they are wanted. Row loss and sink are pointers that prepare() sets: a call
-#    for each tile costs less than a hundredth. Rejected: one fused loop per combination.
-#    It needs more accumulators than there are vector registers (measured 1.2 ns a row
-#    in cache, this design 0.7), and a copy of the loop for each of weights x labels x
-#    dtypes. Codes that are float64, int64 or bytes are read by the loops themselves,
-#    for 0.2 of 0.7 ns.
+#    for each tile costs less than a hundredth. Rejected: one fused loop per
+#    combination. It needs more accumulators than there are vector registers (measured
+#    1.2 ns a row in cache, this design 0.7), and a copy of the loop for each of weights
+#    x labels x dtypes. Codes that are float64, int64 or bytes are read by the loops
+#    themselves, for 0.2 of 0.7 ns.
 # B. Scores and labels are not fetched ahead: the processor follows a few arrays that
 #    are read from one end to the other by itself. Weights are needed only after the
 #    logarithms of their tile and are asked for at its beginning. Rejected: to fetch
