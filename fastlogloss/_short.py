@@ -35,17 +35,24 @@ def mean(y: Any, p: Any, w: Any, labels: Any, *options: Any) -> float | None:
             return None
     if p.size > _SHORT or (w is not None and type(w) is not np.ndarray):
         return None
+    spec = _spec_for(p, labels, options)
+    if spec is None:
+        return None
+    loss: float | None = spec.mean(y, p, w, labels is None and not options[2])
+    return loss
+
+
+def _spec_for(p: Any, labels: Any, options: tuple[Any, ...]) -> Any:
+    """The kernels' `Spec` for scores like `p`, whose labels are codes; or None."""
     n_columns = 1 if p.ndim == 1 else p.shape[1] if p.ndim == 2 else 0
     if n_columns == 0:
         return None
     try:
         if labels is not None and not _are_codes(labels, n_columns):
             return None
-        spec = spec_of_kernel(loops, n_columns, *options)
+        return spec_of_kernel(loops, n_columns, *options)
     except (TypeError, ValueError):  # the reader says of what
         return None
-    loss: float | None = spec.mean(y, p, w, labels is None and not options[2])
-    return loss
 
 
 def _are_usual(_: Any, from_logits: Any, soft_targets: Any, smoothing: Any) -> bool:
@@ -65,14 +72,8 @@ def derivatives(
     """(loss, gradient) or (loss, gradient, hessian), without weights; or None."""
     if type(p) is not np.ndarray or type(y) is not np.ndarray:
         return None
-    n_columns = 1 if p.ndim == 1 else p.shape[1] if p.ndim == 2 else 0
-    if n_columns == 0:
-        return None
-    try:
-        if labels is not None and not _are_codes(labels, n_columns):
-            return None
-        spec = spec_of_kernel(loops, n_columns, *options)
-    except (TypeError, ValueError):  # the reader says of what
+    spec = _spec_for(p, labels, options)
+    if spec is None:
         return None
     complete = labels is None and not options[2]
     found: tuple[Any, ...] | None

@@ -27,6 +27,7 @@ class Sum(NamedTuple):
             return math.copysign(math.inf, self.value)
 
     # A sum of numbers, not a longer tuple.
+    # Not the concatenation of tuples, which a NamedTuple has: numbers are added.
     def __add__(self, other: "Sum") -> "Sum":  # type: ignore[override]
         if self.exponent == other.exponent == 0:
             plain = self.value + other.value

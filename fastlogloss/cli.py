@@ -93,6 +93,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> None:
     sys.modules["__main__"] = main
     if code is None:
         # As Python does; typeshed does not have it.
+        # What `python -m` itself calls; typeshed leaves private names out.
         runpy._run_module_as_main(  # type: ignore[attr-defined]
             module, options.module is not None
         )
