@@ -149,7 +149,7 @@ def sum_of_weights(weights: Any) -> Sum:
         for start in range(0, len(weights), _CHUNK):
             yield weights[start : start + _CHUNK]
 
-    guard = loops.hold(weights)
+    guard = loops.pin_memory(weights)
     parts: list[float] = []
     sizes = 0.0
     for chunk in chunks():

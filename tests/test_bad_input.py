@@ -519,7 +519,7 @@ class TestOtherThreads:
     def test_what_is_held_cannot_be_resized(self):
         """Nor can what a view belongs to, and both can be afterwards."""
         whole, other = np.zeros((4, 1)), np.zeros(3)
-        held = _kernels.loops.hold(whole[:, 0][::2], None, other)
+        held = _kernels.loops.pin_memory(whole[:, 0][::2], None, other)
         for array in (whole, other):
             with pytest.raises(ValueError, match="resize"):
                 array.resize(2, refcheck=False)

@@ -458,7 +458,7 @@ class TestRefusals:
 
     def test_columns(self, loops):
         for shape in ((4,), (4, 2), (4, 4), (4, 3, 1)):
-            with pytest.raises(TypeError, match="fit together"):
+            with pytest.raises(ValueError, match="fit together"):
                 new_spec(loops, 3).run(np.zeros(4), np.full(shape, 0.25))
 
     def test_classes_of_whole_numbers_are_no_floats(self, loops):

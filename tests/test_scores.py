@@ -388,7 +388,9 @@ class TestRefused:
         t, z = scores_case(20, n_columns, "targets", True)[:2]
         spec = new_spec(loops, n_columns, "targets")
         for bad in (t[:-1], t[..., None], t.astype(complex), t.astype(object)):
-            with pytest.raises(TypeError, match="fit together"):
+            with pytest.raises(
+                (TypeError, ValueError), match="labels, scores and weights"
+            ):
                 spec.run(bad, z)
 
     def test_nothing(self, loops):
@@ -518,7 +520,9 @@ class TestMany:
             (y.astype(str), scores, None),
             (y, np.array(0.5), None),
         ):
-            with pytest.raises(TypeError, match="fit together"):
+            with pytest.raises(
+                (TypeError, ValueError), match="labels, scores and weights"
+            ):
                 spec.run_many(labels, stack, weights, losses, statuses)
         fixed, fixed_statuses = losses.copy(), statuses.copy()
         fixed.flags.writeable = fixed_statuses.flags.writeable = False
