@@ -42,8 +42,9 @@ class Sums(NamedTuple):
     loss: Sum
     weight: Sum
     status: int  # union of the flags BAD_*
-    bad_sum_from: int  # as of an Evaluation
+    bad_sum_from: int  # as of `Totals`
     n_classes_seen: int
+    exact: Any = None  # `Totals.exact`, where it was asked for
 
     @property
     def mean(self) -> float:
@@ -85,7 +86,8 @@ def add(
     """`Sums` over all rows: one call of the kernel or, from buffers, many.
 
     Losses of rows and derivatives are written to `rows`, `gradient` and `hessian`, if
-    given; `scaling` is passed on to the kernel. Weights are multiplied by their factor,
+    given; `scaling` is passed on to the kernel. With ``exact=True`` the exact sums are
+    all there is. Weights are multiplied by their factor,
     a power of 2; with one, the sums mean nothing but by their quotient.
     """
     spec = new_spec(1 if p.ndim == 1 else p.shape[1], options, codes.tolerance)
@@ -106,6 +108,9 @@ def add(
     else:
         state = _run_weighted(spec, codes, p, weights, weight_factor, outputs, scaling)
     status = state.status
+    if scaling.get("exact"):
+        found = Sum(0.0), Sum(0.0), status, state.bad_sum_from, state.n_classes_seen
+        return Sums(*found, state.exact)
     loss, weight = Sum(state.loss), Sum(state.weight)
     if rows is None and not status & INVALID and not scaling.get("check_only"):
         good = state.in_range

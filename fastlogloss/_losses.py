@@ -40,6 +40,7 @@ _BAD_LABEL = _kernels.loops.BAD_LABEL
 _BAD_PROBA = _kernels.loops.BAD_PROBA
 _BAD_SCORE = _kernels.loops.BAD_SCORE
 _BAD_TARGET = _kernels.loops.BAD_TARGET
+_BAD_WEIGHT = _kernels.loops.BAD_WEIGHT
 _CHUNK = 16384
 _USUAL = Spec()
 _USUAL_NAMES = Names()
@@ -54,7 +55,7 @@ def sums_of(problem: Problem, rows: Array | None = None, **outputs: Any) -> Sums
     if targets.has_unseen:
         return _sums_of_unseen(problem)
     sums = add(targets.codes, p, targets.weights, problem.spec, rows, **outputs)
-    status = sums.status & INVALID
+    status = sums.status & INVALID & ~_BAD_WEIGHT
     if targets.is_guess and status in (0, _BAD_LABEL):
         is_right = not status and (
             not targets.needs_all or sums.n_classes_seen == targets.n_classes
@@ -77,6 +78,8 @@ def sums_of(problem: Problem, rows: Array | None = None, **outputs: Any) -> Sums
         )
     if status:
         raise Objection("scores", lambda: _explain(status, problem))
+    if sums.status & _BAD_WEIGHT:
+        raise Objection("sample_weight", lambda: explain_weight(problem))
     if targets.minus is not None and rows is None:
         sums = _less(problem, sums, outputs)
     return sums
@@ -202,6 +205,36 @@ def _explain(status: int, problem: Problem) -> str:
                     f"{y_name} / {y_name}.sum(axis=1, keepdims=True)"
                 )
     raise_changed()
+
+
+def explain_weight(problem: Problem) -> str:
+    """What to say of weights that exact sums do not take."""
+    w: Any = problem.targets.weights
+    at = find(lambda w: ~np.isfinite(w), w)
+    if at is not None:
+        return f"sample_weight must be finite, got {w[at]} in {place(at)}"
+    least, most = 2.0**-300, 2.0**300
+
+    def is_beyond(w: Array) -> Array:
+        size = np.abs(w.astype(np.float64))
+        return (w != 0) & ~((size >= least) & (size <= most))
+
+    at = find(is_beyond, w)
+    if at is not None:
+        return (
+            f"sample_weight is {w[at]} in {place(at)}: exact sums take 0 and weights "
+            f"from {least:.1e} to {most:.1e}; multiply all of them by one number"
+        )
+    rows, _ = rows_of(problem)
+    with np.errstate(over="ignore", invalid="ignore"):
+        products = rows * w
+    at = find(lambda x: np.isinf(x), np.where(np.isinf(rows), 0.0, products))
+    if at is None:
+        raise_changed()
+    return (
+        f"sample_weight is {w[at]} in {place(at)}, where the loss is {rows[at]}: their "
+        "product is beyond the range of doubles"
+    )
 
 
 def _outside(values: Array) -> Array:

@@ -9,6 +9,8 @@ BAD_PROBA: int
 BAD_ROW_SUM: int
 BAD_SCORE: int
 BAD_TARGET: int
+BAD_WEIGHT: int
+NEEDS_ROOM: int
 
 @final
 class Spec:
@@ -41,6 +43,7 @@ class Spec:
         hessian_factor: float = 1.0,
         check_only: bool = False,
         row_scale: float = 1.0,
+        exact: bool = False,
     ) -> Totals: ...
     def run_many(
         self,
@@ -51,6 +54,18 @@ class Spec:
         statuses: npt.NDArray[np.int64],
         n_threads: int = 1,
     ) -> bool: ...
+    def add_to_groups(
+        self,
+        y: npt.NDArray[Any],
+        p: npt.NDArray[Any],
+        w: npt.NDArray[Any] | None,
+        numbers: npt.NDArray[np.int64],
+        cells: npt.NDArray[np.int64],
+        layout: npt.NDArray[np.int64],
+        *,
+        classes: npt.NDArray[Any] | None = None,
+        take_away: bool = False,
+    ) -> tuple[int, int, int, list[tuple[int, int]]]: ...
     def mean(
         self, y: Any, p: Any, w: Any = None, complete: bool = False
     ) -> float | None: ...
@@ -69,6 +84,7 @@ class Spec:
 @final
 class Totals:
     n_rows: int
+    exact: Any
     def __add__(self, other: Totals) -> Totals: ...
     @property
     def status(self) -> int: ...
@@ -92,3 +108,12 @@ def pin_memory(*arrays: npt.NDArray[Any] | None) -> list[Any]: ...
 def mean_loss(y: Any, p: Any, low: float, tolerance: float) -> float | None: ...
 def sum_weights(w: npt.NDArray[Any]) -> tuple[float, float, float]: ...
 def worst_row(p: npt.NDArray[Any]) -> tuple[int, float]: ...
+def sum_exactly(
+    losses: npt.NDArray[np.float64], w: npt.NDArray[np.float64] | None = None
+) -> Any: ...
+def settle_cells(
+    cells: npt.NDArray[np.int64], at: int, n: int, step: int
+) -> None: ...
+def round_cells(
+    cells: npt.NDArray[np.int64], at: int, n: int, step: int, low: int
+) -> npt.NDArray[np.float64]: ...

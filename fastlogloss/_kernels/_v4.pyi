@@ -11,3 +11,8 @@ from fastlogloss._kernels._base import mean_loss as mean_loss
 from fastlogloss._kernels._base import pin_memory as pin_memory
 from fastlogloss._kernels._base import sum_weights as sum_weights
 from fastlogloss._kernels._base import worst_row as worst_row
+from fastlogloss._kernels._base import BAD_WEIGHT as BAD_WEIGHT
+from fastlogloss._kernels._base import NEEDS_ROOM as NEEDS_ROOM
+from fastlogloss._kernels._base import sum_exactly as sum_exactly
+from fastlogloss._kernels._base import settle_cells as settle_cells
+from fastlogloss._kernels._base import round_cells as round_cells

@@ -67,6 +67,7 @@ cdef class Spec:
         double hessian_factor=1.0,
         bint check_only=False,
         double row_scale=1.0,
+        bint exact=False,
     ):
         """Validate and sum all rows.
 
@@ -89,6 +90,10 @@ cdef class Spec:
         check_only : bool
             All is validated but, except for soft targets of probabilities, nothing
             computed.
+        exact : bool
+            The losses are summed exactly, see `Totals.exact`, and not otherwise.
+            Weights have to be 0, or between 2^-300 and 2^300; others, and products
+            beyond the range of doubles, set ``BAD_WEIGHT``.
 
         Returns
         -------
@@ -98,7 +103,8 @@ cdef class Spec:
         cdef Totals totals = Totals.__new__(Totals)
         cdef bint release
         cdef Py_ssize_t k = self.task.n_columns, i, j
-        cdef uint8_t* seen
+        cdef uint8_t* seen = NULL
+        cdef char* ledgers = NULL
         cdef int ndim = 1 if k == 1 else 2
         if not _set_inputs(&call, &self.task, y, p, w, 0):
             _raise_misfit(y, p, w)
@@ -117,6 +123,7 @@ cdef class Spec:
         call.hessian_factor = hessian_factor
         call.check_only = check_only
         call.row_scale = row_scale
+        call.exact = exact and not check_only
         prepare(&call, n_threads)
         totals.spec = self
         totals.n_rows = call.n
@@ -124,13 +131,15 @@ cdef class Spec:
         release = not is_short(&call)
         if not release:
             call.n_threads = 1
-        seen = <uint8_t*>calloc(call.n_threads, k)
-        if seen == NULL:
-            raise MemoryError()
         try:
+            seen = <uint8_t*>calloc(call.n_threads, k)
+            if call.exact:
+                ledgers = <char*>calloc(call.n_threads, ledger_size(&self.task))
+            if seen == NULL or (ledgers == NULL and call.exact):
+                raise MemoryError()
             guard = pin_memory(y, p, w, rows, gradient, hessian) if release else None
             if call.n:
-                run(&call, &totals.total, seen, release)
+                run(&call, &totals.total, seen, ledgers, release)
             else:
                 start(&totals.total)
             del guard
@@ -138,8 +147,17 @@ cdef class Spec:
                 for j in range(k):
                     seen[j] |= seen[i * k + j]
             totals.seen = PyBytes_FromStringAndSize(<const char*>seen, k)
+            if call.exact:
+                for i in range(1, call.n_threads):
+                    merge_ledgers(
+                        <Ledger*>ledgers,
+                        <Ledger*>(ledgers + i * ledger_size(&self.task)),
+                        max(k, 2),
+                    )
+                totals.exact = _exact_sums(<Ledger*>ledgers, &call, &totals.total)
         finally:
             free(seen)
+            free(ledgers)
         return totals
 
     def run_many(
@@ -186,7 +204,7 @@ cdef class Spec:
             seen = <uint8_t*>calloc(call.n_threads, k)
             if totals == NULL or seen == NULL:
                 raise MemoryError()
-            run(&call, totals, seen, True)
+            run(&call, totals, seen, NULL, True)
             for model in range(call.n_cells):
                 total = totals + model
                 (<int64_t*>cnp.PyArray_DATA(statuses))[model] = total.status
@@ -202,6 +220,82 @@ cdef class Spec:
             free(seen)
         del guard
         return good
+
+    def add_to_groups(
+        self,
+        cnp.ndarray y not None,
+        cnp.ndarray p not None,
+        cnp.ndarray w,
+        cnp.ndarray numbers not None,
+        cnp.ndarray cells not None,
+        cnp.ndarray layout not None,
+        *,
+        cnp.ndarray classes=None,
+        bint take_away=False,
+    ):
+        """Add rows to the exact sums of their groups, on this thread.
+
+        Parameters
+        ----------
+        y, p, w, classes
+            As of `run`.
+        numbers : ndarray of int64, shape (n,)
+            The group of each row.
+        cells : ndarray of int64, shape (n_groups, size)
+            The sums, laid out as `layout` says.
+        layout : ndarray of int64, shape (4, 2)
+            First digit and number of digits of each quad, and of the classes.
+        take_away : bool
+            Rows are taken away instead.
+
+        Returns
+        -------
+        status : int
+            As of `Totals`; or ``NEEDS_ROOM``, where a row needs digits that there are
+            none of.
+        bad_sum_from : int
+        n_done : int
+            Rows that have been added.
+        needs : list of (int, int)
+            Digits that are needed then, from the first up to the second.
+        """
+        cdef Call call
+        cdef Groups groups
+        cdef Partial total, part
+        cdef Slot slot
+        cdef Py_ssize_t k = self.task.n_columns, i, b
+        cdef uint8_t* seen = NULL
+        cdef double* scratch = NULL
+        if not _set_inputs(&call, &self.task, y, p, w, 0):
+            _raise_misfit(y, p, w)
+        if classes is not None:
+            keep = _set_classes(&call, classes, max(k, 2))
+        call.groups = &groups
+        prepare(&call, 1)
+        _set_groups(&groups, &call, numbers, cells, layout)
+        groups.sign = -1.0 if take_away else 1.0
+        start(&total)
+        try:
+            seen = <uint8_t*>calloc(k, 1)
+            scratch = new_buffer(call.scratch_size)
+            if seen == NULL or scratch == NULL:
+                raise MemoryError()
+            set_slot(&slot, &call, 0, seen, scratch, NULL)
+            guard = pin_memory(y, p, w, numbers, cells)
+            with nogil:
+                for b in range(n_blocks(&call)):
+                    score_block(&call, 0, b, &part, &slot)
+                    merge(&total, &part)
+                    if part.status & ~_BAD_ROW_SUM:
+                        break
+            del guard
+        finally:
+            free(seen)
+            free_buffer(scratch)
+        needs = [
+            (groups.need_low[i], groups.need_high[i]) for i in range(WINDOWS)
+        ]
+        return total.status, total.bad_sum_from, groups.n_done, needs
 
     def mean(self, y, p, w=None, bint complete=False):
         """Mean loss of a few rows, the short way.
@@ -268,7 +362,7 @@ cdef class Spec:
             call.check_only = True
             prepare(&call, 1)
             memset(seen, 0, k)
-            run(&call, &part, seen, False)
+            run(&call, &part, seen, NULL, False)
             if part.status:
                 return None
             if complete and count_seen(&part, k, call.n, seen) != max(k, 2):
@@ -279,7 +373,7 @@ cdef class Spec:
         call.derive = True
         prepare(&call, 1)
         memset(seen, 0, k)
-        run(&call, &part, seen, False)
+        run(&call, &part, seen, NULL, False)
         if part.status or part.signs >> 63:
             return None
         if complete and count_seen(&part, k, call.n, seen) != max(k, 2):
@@ -305,6 +399,7 @@ cdef class Totals:
     cdef Partial total
     cdef bytes seen
     cdef readonly Py_ssize_t n_rows
+    cdef readonly object exact
     cdef bint weighted
 
     def __init__(self):

@@ -63,6 +63,9 @@
 # N. Sums beyond the range of doubles, or so small that terms were no normal numbers,
 #    are made again, from the losses of rows and slowly: in_range() tells. Rejected:
 #    weights and losses scaled by powers of 2 here, for no scale fits all of a call.
+# O. There are two kinds of sums. Those of a block are doubles and merge in the order of
+#    blocks (design F). Exact sums are integers, one set for each thread, and merge in
+#    any order (exact.h).
 
 cimport cython
 cimport numpy as cnp
@@ -74,6 +77,24 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from fastlogloss._kernels._pool cimport run_pieces
+from fastlogloss._kernels.exact cimport (
+    FLL_BELOW,
+    FLL_DIGIT,
+    FLL_DIGITS,
+    FLL_LEAST,
+    FLL_MOST,
+    FLL_UNIT,
+    add_double,
+    add_exactly,
+    add_quads,
+    cut_digit,
+    cut_quad,
+    cutter,
+    exponents,
+    rounded,
+    settle,
+    top_of,
+)
 from fastlogloss._kernels.load cimport (
     FLL_FLOAT16,
     FLL_FLOAT32,
@@ -130,6 +151,7 @@ from fastlogloss._kernels.scalar cimport (
     narrow,
     outside,
     outside_unit,
+    prefetch,
     product_error,
     product_of_16,
     shifted_exponent,
@@ -177,12 +199,14 @@ cdef enum:
     _BAD_ROW_SUM = 4
     _BAD_SCORE = 8
     _BAD_TARGET = 16
+    _BAD_WEIGHT = 32
 
 BAD_LABEL = _BAD_LABEL
 BAD_PROBA = _BAD_PROBA
 BAD_ROW_SUM = _BAD_ROW_SUM
 BAD_SCORE = _BAD_SCORE
 BAD_TARGET = _BAD_TARGET
+BAD_WEIGHT = _BAD_WEIGHT
 
 cdef enum:
     # Buffers of a group of rows, see area(): what is computed, and what is not read in
@@ -235,12 +259,14 @@ cdef struct Output:
 
 cdef struct Call
 cdef struct Tile
+cdef struct Ledger
+cdef struct Groups
 
 # Loads rows of a tile, checks them, and turns them into factor and linear; derivatives
 # it stores. Returns the union of BAD_*.
 ctypedef int (*loss_function)(const Call*, Tile*) noexcept nogil
-# Takes factor and linear of a tile to wherever they are wanted.
-ctypedef void (*sink_function)(const Call*, Tile*) noexcept nogil
+# Takes factor and linear of a tile to wherever they are wanted. Returns BAD_WEIGHT or 0.
+ctypedef int (*sink_function)(const Call*, Tile*) noexcept nogil
 
 
 cdef struct Call:
@@ -260,6 +286,9 @@ cdef struct Call:
     bint derive             # there is a gradient
     bint in_place           # p, and targets, are doubles that are read in place
     bint common_codes       # y holds codes of a label_t, in place
+    bint exact              # exact sums are wanted
+    Groups* groups          # of each group, or NULL
+    bint has_codes          # the row loss leaves them in the tile
     # A row's loss is linear - log(factor), or linear + log(1 + factor).
     bint has_linear
     bint has_factor
@@ -274,7 +303,7 @@ cdef struct Call:
     Py_ssize_t wave         # blocks between two looks at pending signals
     bint shared             # share_block() does it
     int n_threads
-    Py_ssize_t scratch_size
+    Py_ssize_t scratch_size  # of a thread
 
 
 cdef struct Partial:
@@ -310,6 +339,7 @@ cdef struct Tile:
     Partial* part
     uint8_t* seen           # (n_columns,)
     double* scratch         # (scratch_size,)
+    Ledger* ledger          # exact sums, or NULL
     Lanes lanes
     double factor[TILE]
     double linear[TILE]
@@ -334,6 +364,8 @@ cdef struct Checks:
 
 include "tiles.pxi"
 include "sinks.pxi"
+include "sinks_exact.pxi"
+include "sinks_groups.pxi"
 include "loss_probabilities.pxi"
 include "loss_logits.pxi"
 include "loss_softmax.pxi"
@@ -342,4 +374,5 @@ include "runner.pxi"
 include "views.pxi"
 include "binding.pxi"
 include "short.pxi"
+include "groups.pxi"
 include "helpers.pxi"

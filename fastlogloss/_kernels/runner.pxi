@@ -13,13 +13,19 @@ cdef inline void note(Partial* part, int status, Py_ssize_t first) noexcept nogi
         part.bad_sum_from = first
 
 
+cdef struct Slot:
+    # What a thread has of its own.
+    uint8_t* seen           # (n_columns,)
+    double* scratch         # (scratch_size,)
+    Ledger* ledger          # or NULL
+
+
 cdef void score_block(
     const Call* call,
     Py_ssize_t cell,
     Py_ssize_t b,           # number of the block
     Partial* part,          # OUT
-    uint8_t* seen,          # IN/OUT (n_columns,)
-    double* scratch,        # (scratch_size,)
+    Slot* slot,             # IN/OUT
 ) noexcept nogil:
     cdef Tile tile
     cdef View p = call.p
@@ -31,16 +37,18 @@ cdef void score_block(
     tile.first = b * call.block_rows
     tile.p = &p
     tile.part = part
-    tile.seen = seen
-    tile.scratch = scratch
+    tile.seen = slot.seen
+    tile.scratch = slot.scratch
+    tile.ledger = slot.ledger
     while tile.first < last:
         tile.n = min(last - tile.first, <Py_ssize_t>TILE)
         tile.w = weights_of(call, &tile)
         status = call.loss(call, &tile)
+        if not status & ~_BAD_ROW_SUM:
+            status |= call.sink(call, &tile)
         note(part, status, tile.first)
         if status & ~_BAD_ROW_SUM:
             return
-        call.sink(call, &tile)
         tile.first += tile.n
     if call.gradient.stream or call.hessian.stream:
         stream_end()
@@ -141,8 +149,7 @@ cdef struct Pieces:
     Py_ssize_t first        # block
     Py_ssize_t n            # blocks
     Partial* parts          # (n, n_cells)
-    uint8_t* seen           # (n_threads, n_columns)
-    double* scratch         # (n_threads, scratch_size)
+    Slot* slots             # (n_threads,)
 
 
 cdef void run_piece(void* argument, Py_ssize_t piece, int slot) noexcept nogil:
@@ -155,23 +162,22 @@ cdef void run_piece(void* argument, Py_ssize_t piece, int slot) noexcept nogil:
     cdef Py_ssize_t cell = group * call.n_cells // call.n_groups
     cdef Py_ssize_t last = (group + 1) * call.n_cells // call.n_groups, shares, m
     cdef Partial* parts = pieces.parts + at * call.n_cells
-    cdef uint8_t* seen = pieces.seen + slot * call.task.n_columns
-    cdef double* scratch = pieces.scratch + slot * call.scratch_size
+    cdef Slot* own = pieces.slots + slot
     cdef int status = 0
     if call.shared:
-        status = complement(call, first, n, scratch)
+        status = complement(call, first, n, own.scratch)
     while cell < last:
         m = 1
         if call.shared:
             shares = (last - cell + SHARED - 1) // SHARED
             m = (last - cell) // shares
             status |= share_block(
-                scratch, <const double*>(call.p.data + cell * call.cell) + first,
+                own.scratch, <const double*>(call.p.data + cell * call.cell) + first,
                 call.cell // <Py_ssize_t>sizeof(double), m, n, call.task, parts + cell,
             )
             parts[cell].status |= status
         else:
-            score_block(call, cell, b, parts + cell, seen, scratch)
+            score_block(call, cell, b, parts + cell, own)
         cell += m
 
 
@@ -192,28 +198,34 @@ cdef int run(
     Call* call,
     Partial* totals,        # OUT (n_cells,)
     uint8_t* seen,          # IN/OUT (n_threads, n_columns)
+    char* ledgers,          # IN/OUT (n_threads, ledger_size), or NULL
     bint release,           # the GIL; of a short call that costs more
 ) except -1:
     cdef Pieces pieces
-    cdef Py_ssize_t b, cell
+    cdef Slot slot
+    cdef Py_ssize_t b, cell, i
+    cdef double* scratch = NULL
     pieces.call = call
     pieces.first = 0
-    pieces.seen = seen
     pieces.parts = NULL
-    pieces.scratch = NULL
+    pieces.slots = NULL
     for cell in range(call.n_cells):
         start(totals + cell)
     try:
         if call.scratch_size:
-            pieces.scratch = new_buffer(call.n_threads * call.scratch_size)
-            if pieces.scratch == NULL:
+            scratch = new_buffer(call.n_threads * call.scratch_size)
+            if scratch == NULL:
                 raise MemoryError()
         if not release:
-            score_block(call, 0, 0, totals, seen, pieces.scratch)
+            set_slot(&slot, call, 0, seen, scratch, ledgers)
+            score_block(call, 0, 0, totals, &slot)
             return 0
         pieces.parts = <Partial*>malloc(call.wave * call.n_cells * sizeof(Partial))
-        if pieces.parts == NULL:
+        pieces.slots = <Slot*>malloc(call.n_threads * sizeof(Slot))
+        if pieces.parts == NULL or pieces.slots == NULL:
             raise MemoryError()
+        for i in range(call.n_threads):
+            set_slot(pieces.slots + i, call, i, seen, scratch, ledgers)
         while pieces.first < n_blocks(call):
             pieces.n = min(call.wave, n_blocks(call) - pieces.first)
             with nogil:
@@ -221,12 +233,30 @@ cdef int run(
                 for cell in range(call.n_cells):
                     for b in range(pieces.n):
                         merge(totals + cell, pieces.parts + b * call.n_cells + cell)
+                for i in range(call.n_threads if ledgers != NULL else 0):
+                    settle_ledger(pieces.slots[i].ledger, max(call.task.n_columns, 2))
             PyErr_CheckSignals()
             pieces.first += pieces.n
     finally:
         free(pieces.parts)
-        free_buffer(pieces.scratch)
+        free(pieces.slots)
+        free_buffer(scratch)
     return 0
+
+
+cdef inline void set_slot(
+    Slot* slot,
+    const Call* call,
+    Py_ssize_t i,
+    uint8_t* seen,
+    double* scratch,
+    char* ledgers,
+) noexcept nogil:
+    slot.seen = seen + i * call.task.n_columns
+    slot.scratch = scratch + i * call.scratch_size
+    slot.ledger = NULL
+    if ledgers != NULL:
+        slot.ledger = <Ledger*>(ledgers + i * ledger_size(call.task))
 
 
 cdef inline int few_enough(int n_threads, Py_ssize_t size) noexcept nogil:
@@ -283,6 +313,10 @@ cdef void prepare(Call* call, int n_threads) noexcept nogil:
         call.loss = binary_loss if k <= 2 else matrix_loss
     if call.check_only:
         call.sink = sink_nothing
+    elif call.groups != NULL:
+        call.sink = sink_groups
+    elif call.exact:
+        call.sink = sink_exact
     elif call.rows.view.data != NULL:
         call.sink = sink_rows
     elif call.w.data != NULL:
@@ -291,6 +325,7 @@ cdef void prepare(Call* call, int n_threads) noexcept nogil:
         call.sink = sink_products
     else:
         call.sink = sink_losses
+    call.has_codes = not task.soft and k > 1 and call.loss != binary_loss
     # Derivatives of probabilities take labels that are doubles.
     call.common_codes = (
         (call.y.kind == FLL_INT64 or call.y.size == 1)

@@ -35,13 +35,13 @@ cdef object _short_mean(
     if call.n == 0 or not is_short(&call):
         return None
     memset(seen, 0, k)
-    run(&call, &part, seen, False)
+    run(&call, &part, seen, NULL, False)
     if part.status == _BAD_LABEL and all_classes and k <= 2:
         if not _set_first_two(&call, real, whole):
             return None
         call.common_codes = False
         memset(seen, 0, k)
-        run(&call, &part, seen, False)
+        run(&call, &part, seen, NULL, False)
     if part.status or part.signs >> 63:
         return None
     if all_classes and count_seen(&part, k, call.n, seen) != max(k, 2):

@@ -204,7 +204,7 @@ cdef const double* losses_of(const Call* call, Tile* tile) noexcept nogil:
     return tile.linear
 
 
-cdef void sink_products(const Call* call, Tile* tile) noexcept nogil:
+cdef int sink_products(const Call* call, Tile* tile) noexcept nogil:
     # The sum of losses.
     if call.has_factor:
         pad(tile.factor, tile.n, 0.0 if call.is_excess else 1.0)
@@ -212,17 +212,17 @@ cdef void sink_products(const Call* call, Tile* tile) noexcept nogil:
             multiply_excess_tile(tile.factor, &tile.lanes)
         else:
             multiply_plain_tile(tile.factor, &tile.lanes)
-    if call.has_linear:
-        sink_losses(call, tile)
+    return sink_losses(call, tile) if call.has_linear else 0
 
 
-cdef void sink_losses(const Call* call, Tile* tile) noexcept nogil:
+cdef int sink_losses(const Call* call, Tile* tile) noexcept nogil:
     # The same where linear is all of them, or no product of factors is normal.
     cdef Partial* part = tile.part
     if not call.has_linear:
         losses_of(call, tile)
     pad(tile.linear, tile.n, 0.0)
     add_compensated(&part.loss, &part.loss_tail, tree_sum(tile.linear, TILE))
+    return 0
 
 
 cdef inline void add_weighted_tile(
@@ -268,21 +268,22 @@ cdef inline double silenced(double x, double w) noexcept nogil:
     return choose(0 - <uint64_t>(w == 0), 0.0, x * w)
 
 
-cdef void sink_weighted(const Call* call, Tile* tile) noexcept nogil:
+cdef int sink_weighted(const Call* call, Tile* tile) noexcept nogil:
     # Sums of weights and of weighted losses.
     cdef const Task* task = call.task
     if call.is_excess or not call.has_factor:
         add_weighted_tile(
             losses_of(call, tile), tile.w, tile.n, False, 1.0, tile.part
         )
-        return
+        return 0
     log_factors(call, tile.factor, tile.n, tile.linear)
     add_weighted_tile(
         tile.linear, tile.w, tile.n, task.use_product, -1.0, tile.part
     )
+    return 0
 
 
-cdef void sink_rows(const Call* call, Tile* tile) noexcept nogil:
+cdef int sink_rows(const Call* call, Tile* tile) noexcept nogil:
     # The losses themselves.
     cdef Py_ssize_t i
     cdef double* out
@@ -291,12 +292,13 @@ cdef void sink_rows(const Call* call, Tile* tile) noexcept nogil:
         log_factors(call, tile.factor, tile.n, out)
         for i in range(tile.n):
             out[i] = 0.0 - out[i]
-        return
+        return 0
     store_items(losses_of(call, tile), tile.n, 1, &call.rows.view, tile.first)
+    return 0
 
 
-cdef void sink_nothing(const Call* call, Tile* tile) noexcept nogil:
-    pass
+cdef int sink_nothing(const Call* call, Tile* tile) noexcept nogil:
+    return 0
 
 
 cdef inline void store_rows(

@@ -1,0 +1,97 @@
+"""Exact sums over rows as Python integers: they merge, and can be written down.
+
+Design
+A. The kernels add up doubles exactly (`exact.h`); a sum is then an integer, in units of
+   2^-1080. `+` and `-` of integers are exact: the same state for every split, order and
+   tree of merges, and what was added can be taken away. Rejected: pairs of doubles,
+   which are accurate but differ with the order.
+B. A state is written as integers too: an odd number in hexadecimal and a power of 2.
+"""
+
+from typing import Any, NamedTuple
+
+UNIT = 1080
+FORMAT = 1  # of what `to_dict` writes
+ROW_LOSSES = 1  # of the row losses: states of others do not add up to one
+SUMS = ("w", "wl", "w2", "w2l", "w2l2", "w3", "w3l", "w3l2", "w3l3")
+COUNTS = ("rows", "of_weight_zero", "infinite", "minus_infinite", "beyond_range")
+
+
+class State(NamedTuple):
+    """Sums over rows of weights and losses, and of their powers.
+
+    Attributes
+    ----------
+    sums : tuple of int
+        Those of `SUMS`: powers of the weight w of a row and of its loss l.
+    counts : tuple of int
+        Those of `COUNTS`: rows; rows of weight zero; rows whose loss is infinite, by the
+        sign of the weight, which `sums` leave out; powers that they leave out because
+        no double holds them.
+    classes : tuple of int
+        Sum of the weights of each class.
+    """
+
+    sums: tuple[int, ...]
+    counts: tuple[int, ...]
+    classes: tuple[int, ...]
+
+    @property
+    def n_rows(self) -> int:
+        return self.counts[0]
+
+    def plus(self, other: "State") -> "State":
+        return State(
+            tuple(map(int.__add__, self.sums, other.sums)),
+            tuple(map(int.__add__, self.counts, other.counts)),
+            tuple(map(int.__add__, self.classes, other.classes)),
+        )
+
+    def minus(self, other: "State") -> "State":
+        """Without rows that were added before; a ValueError where they cannot be."""
+        left = State(
+            tuple(map(int.__sub__, self.sums, other.sums)),
+            tuple(map(int.__sub__, self.counts, other.counts)),
+            tuple(map(int.__sub__, self.classes, other.classes)),
+        )
+        if min(left.counts) < 0 or left.counts[0] < left.counts[1] or left.is_odd:
+            raise ValueError("some of the rows to be taken away were never added")
+        return left
+
+    @property
+    def is_odd(self) -> bool:
+        """Whether there are sums of no rows."""
+        rest = any(self.sums) or any(self.counts) or any(self.classes)
+        return self.n_rows == 0 and rest
+
+
+def empty_state(n_classes: int) -> State:
+    return State((0,) * len(SUMS), (0,) * len(COUNTS), (0,) * n_classes)
+
+
+def to_float(whole: int) -> float:
+    """The sum, rounded once."""
+    try:
+        return whole / (1 << UNIT)
+    except OverflowError:
+        return float("inf") if whole > 0 else float("-inf")
+
+
+def to_text(whole: int) -> str:
+    """As ``"<hexadecimal>p<exponent>"``: an odd number times a power of 2."""
+    if not whole:
+        return "0p0"
+    shift = (whole & -whole).bit_length() - 1
+    return f"{whole >> shift:x}p{shift - UNIT}"
+
+
+def from_text(text: Any) -> int:
+    """The sum that `to_text` has written; a ValueError for anything else."""
+    try:
+        digits, exponent = text.split("p")
+        shift = int(exponent) + UNIT
+        if 0 <= shift <= 1 << 14 and len(digits) <= 1 << 12:
+            return int(digits, 16) << shift
+    except (AttributeError, ValueError):
+        pass
+    raise ValueError(f"{str(text)[:80]!r} is no exact sum, as '3p-2' is")
