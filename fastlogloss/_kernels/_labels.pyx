@@ -12,7 +12,11 @@
 #    longer one a hash, and then the strings are compared; where another one has that
 #    hash, the next of a fixed sequence takes its place. Rejected: a dict, which takes
 #    15 ns more a row for its own hash, writes that to every string, and compares.
-# D. The GIL is held throughout: other threads cannot resize what is read, and an
+# D. Whole numbers have a window before their table, which holds the numbers of keys
+#    next to each other: 1 ns a row for keys without large gaps, however many. It is
+#    no larger than what the table takes. Rows that it does not know go to the table,
+#    whose memory is asked for some rows ahead.
+# E. The GIL is held throughout: other threads cannot resize what is read, and an
 #    object stays alive while it is looked up.
 
 cimport cython
@@ -21,7 +25,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
 from fastlogloss._kernels.scalar cimport prefetch
 
@@ -30,6 +34,8 @@ cnp.import_array()
 cdef extern from "Python.h":
     # As cpython's own pxd has them, but without the counting of references.
     PyObject* PyList_GET_ITEM(PyObject* values, Py_ssize_t i)
+    bint PyFloat_CheckExact(PyObject* item)
+    double PyFloat_AS_DOUBLE(PyObject* item)
     bint PyUnicode_CheckExact(PyObject* item)
     const char* PyUnicode_DATA(PyObject* item)
     Py_ssize_t PyUnicode_GET_LENGTH(PyObject* item)
@@ -41,6 +47,11 @@ cdef enum:
     TEXT = 16   # bytes of the record of a string
     ROOM = 64   # records that fit at first
     MOST = 1 << 30  # records that ever fit
+    BLOCK = 1024    # rows between two looks at the window
+    AHEAD = 12      # keys of a large table
+    LARGE = 1 << 12  # keys that caches do not hold
+    WINDOW = 1 << 17  # keys that a window may span, however few they are
+    SPREAD = 8      # keys of the range for each that is there
 
 
 ctypedef fused code_t:
@@ -77,6 +88,7 @@ cdef class RecordTable:
     """
 
     cdef readonly Py_ssize_t itemsize, limit
+    cdef readonly Py_ssize_t missing  # number that no record has, or -1
     cdef Py_ssize_t count, room
     cdef uint64_t mask
     cdef char* records
@@ -87,6 +99,7 @@ cdef class RecordTable:
             raise ValueError(f"no table of {limit} records of {itemsize} bytes")
         self.itemsize = itemsize
         self.limit = min(limit, <Py_ssize_t>MOST)
+        self.missing = -1
         self.grow(min(self.limit, <Py_ssize_t>ROOM))
 
     def __dealloc__(self):
@@ -119,6 +132,8 @@ cdef class RecordTable:
         self.mask = capacity - 1
         self.room = room
         for number in range(self.count):
+            if number == self.missing:
+                continue
             slot = hash_record(records + number * self.itemsize, self.itemsize)
             slot &= self.mask
             while slots[slot]:
@@ -157,6 +172,33 @@ cdef class RecordTable:
         self.slots[slot] = <int32_t>(number + 1)
         self.count += 1
         return number
+
+    cdef Py_ssize_t find_missing(self, bint add) except -2:
+        # Number of what is missing: a record that is never looked up.
+        if self.missing < 0 and add:
+            if self.count == self.limit:
+                raise OverflowError("too many different keys")
+            if self.count == self.room:
+                self.grow(min(2 * self.count, self.limit))
+            memset(self.records + self.count * self.itemsize, 0, self.itemsize)
+            self.missing = self.count
+            self.count += 1
+        return self.missing
+
+    def truncate(self, Py_ssize_t count):
+        """Forget all records numbered `count` and above."""
+        cdef uint64_t slot
+        # The last record took a slot that no other one has passed by.
+        while self.count > max(count, <Py_ssize_t>0):
+            self.count -= 1
+            if self.count == self.missing:
+                self.missing = -1
+                continue
+            slot = hash_record(self.records + self.count * self.itemsize, self.itemsize)
+            slot &= self.mask
+            while self.slots[slot] != self.count + 1:
+                slot = (slot + 1) & self.mask
+            self.slots[slot] = 0
 
     cdef inline bint find_all(
         self, const char* records, Py_ssize_t size, Py_ssize_t n, code_t* numbers
@@ -284,9 +326,13 @@ def encode_strings(
     cdef list known = []
     cdef bint done
     if _is_plain(out, n, cnp.NPY_INT64):
-        done = _number(items, n, table, <int64_t*>cnp.PyArray_DATA(out), known, also)
+        done = _number(
+            items, n, table, <int64_t*>cnp.PyArray_DATA(out), known, also, False, True
+        )
     elif _is_plain(out, n, cnp.NPY_UINT8) and limit < 256:
-        done = _number(items, n, table, <uint8_t*>cnp.PyArray_DATA(out), known, also)
+        done = _number(
+            items, n, table, <uint8_t*>cnp.PyArray_DATA(out), known, also, False, True
+        )
     else:
         raise ValueError("out must be contiguous int64 or uint8 of the size of values")
     return [str(item) for item in known] if done else None
@@ -299,6 +345,8 @@ cdef bint _number(
     code_t* numbers,        # OUT (n,)
     list known,             # OUT the different ones
     type also,
+    bint missing,           # what is no string is missing, and has a number of its own
+    bint add,               # else the number of a new string is -1
 ) except -1:
     # Counting references would write to every string; nothing here runs other code
     # that could release one.
@@ -312,10 +360,16 @@ cdef bint _number(
             prefetch(items[i + FETCH])
             prefetch(<char*>items[i + FETCH] + 40)
         item = items[i]
-        if item == NULL:
-            return False
-        if not PyUnicode_CheckExact(item) and Py_TYPE(item) != <PyTypeObject*>also:
-            return False
+        if item == NULL or not (
+            PyUnicode_CheckExact(item) or Py_TYPE(item) == <PyTypeObject*>also
+        ):
+            if not missing:
+                return False
+            number = table.find_missing(add)
+            if number == len(known):
+                known.append(None)
+            numbers[i] = <code_t>number
+            continue
         text = PyUnicode_DATA(item)
         size = PyUnicode_GET_LENGTH(item) * PyUnicode_KIND(item)
         if text == NULL:  # made by a function that Python has given up
@@ -325,6 +379,8 @@ cdef bint _number(
         while True:
             number = table.find(<const char*>record, TEXT, &slot)
             if number < 0:
+                if not add:
+                    break
                 number = table.insert(<const char*>record, slot)
                 if number < 0:
                     return False
@@ -339,17 +395,28 @@ cdef bint _number(
     return True
 
 
-def kinds(cnp.ndarray values not None):
-    """The types of the objects of a contiguous array."""
+def kinds(cnp.ndarray values not None, bint nan_is_none=False):
+    """The types of the objects of a contiguous array.
+
+    Parameters
+    ----------
+    values : ndarray of object
+    nan_is_none : bool
+        Whether a NaN counts as None.
+    """
     cdef Py_ssize_t n = values.size, i
     if not _is_plain(values, n, cnp.NPY_OBJECT, False):
         raise ValueError("values must be contiguous objects")
     cdef PyObject** items = <PyObject**>cnp.PyArray_DATA(values)
     cdef PyTypeObject* last = NULL
     cdef set found = set()
+    cdef bint is_nan
     for i in range(n):
         if items[i] == NULL:  # to numpy, that is None
             found.add(type(None))
+        elif nan_is_none and PyFloat_CheckExact(items[i]):
+            is_nan = PyFloat_AS_DOUBLE(items[i]) != PyFloat_AS_DOUBLE(items[i])
+            found.add(type(None) if is_nan else float)
         elif Py_TYPE(items[i]) != last:
             last = Py_TYPE(items[i])
             found.add(<object>last)
@@ -369,3 +436,242 @@ cdef inline uint64_t short_text(const char* text, Py_ssize_t size) noexcept nogi
         memcpy(&tail, text + size - 2, 2)
         return head | <uint64_t>tail << 16
     return <uint8_t>text[0] if size else 0
+
+
+@cython.final
+cdef class IntTable:
+    """Different whole numbers and what is missing, numbered as they appear."""
+
+    cdef RecordTable table
+    cdef int32_t* window  # number of the key base + i, + 1; or 0
+    cdef uint64_t base, span
+    cdef int64_t low, high  # of all keys
+    cdef Py_ssize_t fitted  # keys when the window was last looked at
+
+    def __cinit__(self):
+        self.table = RecordTable(8, MOST)
+        self.low = 1  # above high: there are none
+
+    def __dealloc__(self):
+        free(self.window)
+
+    def __len__(self):
+        return self.table.count
+
+    @property
+    def missing(self):
+        """Number of what is missing, or -1."""
+        return self.table.missing
+
+    def tobytes(self):
+        """The numbers, one after the other; 0 for what is missing."""
+        return self.table.tobytes()
+
+    def truncate(self, Py_ssize_t count):
+        """Forget all keys numbered `count` and above."""
+        cdef Py_ssize_t i
+        cdef uint64_t offset
+        cdef const int64_t* keys = <const int64_t*>self.table.records
+        for i in range(max(count, <Py_ssize_t>0), self.table.count):
+            offset = <uint64_t>keys[i] - self.base
+            if offset < self.span and self.window[offset] == i + 1:
+                self.window[offset] = 0
+        self.table.truncate(count)
+        self.fitted = min(self.fitted, self.table.count)
+
+    def number(
+        self,
+        cnp.ndarray values not None,
+        cnp.ndarray out not None,
+        cnp.ndarray missing=None,
+        bint add=True,
+    ):
+        """Number some keys.
+
+        Parameters
+        ----------
+        values : ndarray of int64, shape (n,)
+            C-contiguous.
+        out : ndarray of int64, shape (n,)
+            Receives the numbers; not that of `values`.
+        missing : ndarray of bool, shape (n,), optional
+            Where there is no key.
+        add : bool
+            Whether new keys get a number. If not, theirs is -1.
+        """
+        cdef Py_ssize_t n = values.size, start, size
+        if not _is_plain(values, n, cnp.NPY_INT64, False):
+            raise ValueError("values must be contiguous int64")
+        if not _is_plain(out, n, cnp.NPY_INT64):
+            raise ValueError("out must be contiguous int64 of the size of values")
+        if missing is not None and not _is_plain(missing, n, cnp.NPY_BOOL, False):
+            raise ValueError("missing must be contiguous bool of the size of values")
+        cdef const int64_t* keys = <const int64_t*>cnp.PyArray_DATA(values)
+        cdef int64_t* numbers = <int64_t*>cnp.PyArray_DATA(out)
+        cdef const uint8_t* mask = NULL
+        if missing is not None:
+            mask = <const uint8_t*>cnp.PyArray_DATA(missing)
+        for start in range(0, n, BLOCK):
+            size = min(<Py_ssize_t>BLOCK, n - start)
+            if mask == NULL:
+                self.number_block(keys + start, mask, size, numbers + start, add)
+            else:
+                self.number_block(
+                    keys + start, mask + start, size, numbers + start, add
+                )
+            if self.table.count != self.fitted:
+                self.fit()
+
+    cdef int number_block(
+        self,
+        const int64_t* keys,
+        const uint8_t* mask,    # or NULL
+        Py_ssize_t n,
+        int64_t* numbers,       # OUT (n,)
+        bint add,
+    ) except -1:
+        cdef uint16_t left[BLOCK]
+        cdef Py_ssize_t n_left = 0, i, j, number
+        cdef uint64_t offset, slot = 0
+        cdef int32_t* window = self.window
+        cdef uint64_t base = self.base, span = self.span
+        cdef RecordTable table = self.table
+        if mask == NULL and span:
+            for i in range(n):
+                offset = <uint64_t>keys[i] - base
+                number = window[offset] if offset < span else 0
+                numbers[i] = number - 1
+                left[n_left] = <uint16_t>i
+                n_left += number == 0
+        else:
+            for i in range(n):
+                left[i] = <uint16_t>i
+            n_left = n
+        for j in range(n_left):
+            if table.count > LARGE and j + AHEAD < n_left:
+                slot = hash_record(<const char*>&keys[left[j + AHEAD]], 8) & table.mask
+                prefetch(&table.slots[slot])
+                slot = hash_record(<const char*>&keys[left[j + AHEAD // 2]], 8)
+                number = table.slots[slot & table.mask]
+                prefetch(table.records + 8 * (number - (number > 0)))
+            i = left[j]
+            if mask != NULL and mask[i]:
+                numbers[i] = table.find_missing(add)
+                continue
+            offset = <uint64_t>keys[i] - base
+            if offset < span and window[offset]:
+                numbers[i] = window[offset] - 1
+                continue
+            number = table.find(<const char*>&keys[i], 8, &slot)
+            if number < 0 and add:
+                number = table.insert(<const char*>&keys[i], slot)
+                if number < 0:
+                    raise OverflowError("too many different keys")
+                if offset < span:
+                    window[offset] = <int32_t>(number + 1)
+                if self.low > self.high:
+                    self.low = self.high = keys[i]
+                self.low = min(self.low, keys[i])
+                self.high = max(self.high, keys[i])
+            numbers[i] = number
+        return 0
+
+    cdef int fit(self) except -1:
+        # Let the window span all keys, if that takes no more than they do.
+        cdef uint64_t range_ = <uint64_t>self.high - <uint64_t>self.low
+        cdef uint64_t most = max(<uint64_t>WINDOW, <uint64_t>SPREAD * self.table.count)
+        cdef uint64_t base = <uint64_t>self.low, span, offset
+        cdef int32_t* window
+        cdef Py_ssize_t i
+        cdef const int64_t* keys = <const int64_t*>self.table.records
+        self.fitted = self.table.count
+        if self.low > self.high or range_ >= most:
+            return 0
+        if <uint64_t>self.high - self.base < self.span and (
+            <uint64_t>self.low - self.base < self.span
+        ):
+            return 0
+        # Keys that go on growing, as days do, shall not need a new one every time.
+        span = min(most, max(2 * (range_ + 1), <uint64_t>BLOCK))
+        if self.span and <uint64_t>self.high - self.base < self.span:
+            base = <uint64_t>self.high - span + 1
+        window = <int32_t*>calloc(span, sizeof(int32_t))
+        if window == NULL:
+            return 0  # the table knows all
+        free(self.window)
+        self.window = window
+        self.base = base
+        self.span = span
+        for i in range(self.table.count):
+            offset = <uint64_t>keys[i] - base
+            if offset < span and i != self.table.missing:
+                window[offset] = <int32_t>(i + 1)
+        return 0
+
+
+@cython.final
+cdef class StringTable:
+    """Different strings and what is missing, numbered as they appear.
+
+    Parameters
+    ----------
+    also : type
+        A subclass of str (np.str_) that counts as one.
+    """
+
+    cdef RecordTable table
+    cdef list known
+    cdef type also
+
+    def __cinit__(self, type also):
+        self.table = RecordTable(TEXT, MOST)
+        self.known = []
+        self.also = also
+
+    def __len__(self):
+        return self.table.count
+
+    @property
+    def missing(self):
+        """Number of what is missing, or -1."""
+        return self.table.missing
+
+    def tolist(self):
+        """The strings; None for what is missing."""
+        return [None if item is None else str(item) for item in self.known]
+
+    def truncate(self, Py_ssize_t count):
+        """Forget all strings numbered `count` and above."""
+        self.table.truncate(count)
+        del self.known[self.table.count:]
+
+    def number(
+        self, cnp.ndarray values not None, cnp.ndarray out not None, bint add=True
+    ):
+        """Number some objects; what is no string is missing.
+
+        Parameters
+        ----------
+        values : ndarray of object, shape (n,)
+            C-contiguous.
+        out : ndarray of int64, shape (n,)
+            Receives the numbers.
+        add : bool
+            Whether new strings get a number. If not, theirs is -1.
+        """
+        cdef Py_ssize_t n = values.size
+        if not _is_plain(values, n, cnp.NPY_OBJECT, False):
+            raise ValueError("values must be contiguous objects")
+        if not _is_plain(out, n, cnp.NPY_INT64):
+            raise ValueError("out must be contiguous int64 of the size of values")
+        if not _number(
+            <PyObject**>cnp.PyArray_DATA(values),
+            n,
+            self.table,
+            <int64_t*>cnp.PyArray_DATA(out),
+            self.known,
+            self.also,
+            True,
+            add,
+        ):
+            raise OverflowError("too many different keys")
