@@ -1,6 +1,9 @@
 """Log loss for scikit-learn: exact, validated, at the speed of memory."""
 
+from fastlogloss.accumulator import LogLossAccumulator
+from fastlogloss.comparison import LogLossComparison, compare_log_loss
 from fastlogloss.derivatives import log_loss_gradient, log_loss_gradient_hessian
+from fastlogloss.groups import GroupedLogLoss, log_loss_by_group
 from fastlogloss.metrics import d2_log_loss_score, log_loss, sample_log_loss
 from fastlogloss.prepared import LogLoss
 from fastlogloss.sklearn_patch import (
@@ -11,10 +14,15 @@ from fastlogloss.sklearn_patch import (
 )
 
 __all__ = [
+    "GroupedLogLoss",
     "LogLoss",
+    "LogLossAccumulator",
+    "LogLossComparison",
+    "compare_log_loss",
     "d2_log_loss_score",
     "d2_log_loss_scorer",
     "log_loss",
+    "log_loss_by_group",
     "log_loss_gradient",
     "log_loss_gradient_hessian",
     "make_log_loss_scorer",

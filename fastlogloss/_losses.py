@@ -278,6 +278,13 @@ def write_rows(problem: Problem, out: Array) -> Array:
     return out
 
 
+def write_part(problem: Problem, start: int, stop: int, out: Array) -> None:
+    """Losses of some rows of a problem that has been validated."""
+    codes = problem.targets.codes.part(start, stop)
+    if add(codes, problem.p[start:stop], None, problem.spec, out).status & INVALID:
+        raise_changed()
+
+
 def rows_of(problem: Problem) -> tuple[Array, Sums]:
     """Losses of rows, and the `Sums`."""
     rows, targets = np.empty(len(problem.p)), problem.targets

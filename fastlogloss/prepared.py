@@ -5,12 +5,13 @@ Longer than a room should be: most of it is docstrings.
 
 import sys
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastlogloss._arrays import as_array, as_scores, precision
+from fastlogloss._batches import Batches
 from fastlogloss._columns import check_columns, column_names
 from fastlogloss._derivatives import check_hessian, derivatives
 from fastlogloss._engine import INVALID, Spec, new_spec
@@ -33,10 +34,14 @@ from fastlogloss._losses import (
     write_rows,
 )
 from fastlogloss._policy import remark
-from fastlogloss._problem import Problem, checked_spec, read_scores
+from fastlogloss._problem import AUTO, Problem, checked_spec, read_scores
 from fastlogloss._sums import Floats
 from fastlogloss._targets import Targets
 from fastlogloss._threads import threads_for
+
+if TYPE_CHECKING:
+    from fastlogloss.comparison import LogLossComparison
+    from fastlogloss.groups import GroupedLogLoss
 
 _NUMBER = 0.2  # nanoseconds that a score takes `many`, at the least
 _SHORT = 16384  # scores that are soon copied
@@ -363,6 +368,101 @@ class LogLoss:
             return self._many(scores)
         # Their names are those of models, not of a class.
         return {name: self._one(one, name, is_model=True) for name, one in columns}
+
+    @in_our_words
+    def by_group(self, y_score: Any, groups: Any) -> "GroupedLogLoss":
+        """Loss of each group of rows; see :func:`log_loss_by_group`.
+
+        Parameters
+        ----------
+        y_score : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Probabilities or logits.
+        groups : array-like of shape (n_samples,), tuple of such or data frame
+            The key of each row.
+
+        Returns
+        -------
+        GroupedLogLoss
+            Where eps is "auto", it is 2.2e-16 there, whatever the dtype of the scores.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For scores and keys that are not as above; the message names the row.
+
+        Examples
+        --------
+        >>> from fastlogloss import LogLoss
+        >>> loss = LogLoss([0, 1, 1])
+        >>> loss.by_group([0.1, 0.8, 0.4], ["a", "b", "a"]).loss.round(6)
+        array([0.510826, 0.223144])
+        """
+        from fastlogloss.groups import GroupedLogLoss
+
+        found = GroupedLogLoss._with(self._batches())
+        found._add(self._exactly(y_score, _USUAL), groups)
+        return found
+
+    @in_our_words
+    def compare(
+        self,
+        score_a: Any,
+        score_b: Any,
+        *,
+        groups: Any = None,
+        confidence_level: float = 0.95,
+    ) -> "LogLossComparison":
+        """Compare the mean losses of two models; see :func:`compare_log_loss`.
+
+        Parameters
+        ----------
+        score_a, score_b : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Probabilities or logits of the two models.
+        groups : array-like of shape (n_samples,), tuple of such or data frame, \
+default=None
+            Keys of rows that belong together.
+        confidence_level : float in (0, 1), default=0.95
+
+        Returns
+        -------
+        LogLossComparison
+
+        Raises
+        ------
+        ValueError, TypeError
+            For scores and keys that are not as above; the message names the row.
+
+        Examples
+        --------
+        >>> from fastlogloss import LogLoss
+        >>> loss = LogLoss([0, 1] * 50)
+        >>> found = loss.compare([0.1, 0.8, 0.3, 0.6] * 25, [0.5, 0.5] * 50)
+        >>> round(found.difference, 6)
+        -0.391769
+        """
+        from fastlogloss.comparison import LogLossComparison
+
+        found = LogLossComparison._with(self._batches(), confidence_level)
+        problems = (
+            self._exactly(score_a, Names("score_a")),
+            self._exactly(score_b, Names("score_b")),
+        )
+        found._add(problems, groups)
+        found._warn()
+        return found
+
+    def _batches(self) -> Batches:
+        classes = self.classes or tuple(range(self._targets.n_classes))
+        spec = self._spec
+        options = spec.from_logits, spec.soft, spec.smoothing
+        return Batches(classes, AUTO if spec.eps is None else spec.eps, *options)
+
+    def _exactly(self, y_score: Any, names: Names) -> Problem:
+        """The `Problem` of some scores, whose eps is that of exact sums."""
+        problem = self._read(y_score, names)
+        spec = problem.spec._replace(eps=self._batches().spec.eps)
+        scores = problem.scores._replace(spec=spec)
+        return Problem(scores, problem.targets, problem.names)
 
     def _one(self, scores: Any, name: Any, is_model: bool = False) -> float:
         """Mean loss of a model with a name."""

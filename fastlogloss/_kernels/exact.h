@@ -196,7 +196,7 @@ static void cut_quad(double *x, ptrdiff_t n, double a, int up, int64_t *rows)
     }
 }
 
-/* m digits of each row, the lowest first, to its place. A row is done with before the
+/* m digits of each row to its place, in the order they have there. A row is done with before the
    next: of one group, the next waits for it. */
 static void add_quads(const int64_t *rows, ptrdiff_t m, ptrdiff_t n, int64_t *cells,
                       const ptrdiff_t *at)

@@ -38,10 +38,10 @@ cdef int _set_groups(
         if i == OF_CLASSES:
             sums = call.task.n_columns if has_many_classes(call) else 0
         at += groups.windows[i].n * sums
-    if at != cnp.PyArray_DIM(cells, 1):
-        raise ValueError("cells have another size than their layout")
+    if at > cnp.PyArray_DIM(cells, 1):
+        raise ValueError("cells have no room for their layout")
     groups.cells = <int64_t*>cnp.PyArray_DATA(cells)
-    groups.size = at
+    groups.size = cnp.PyArray_DIM(cells, 1)
     groups.n_groups = cnp.PyArray_DIM(cells, 0)
     groups.numbers = <const int64_t*>cnp.PyArray_DATA(numbers)
     return 0
@@ -56,9 +56,8 @@ cdef int64_t* _digits_of(
         and _kind(cells) == FLL_INT64
         and cnp.PyArray_ISCARRAY(cells)
         and 0 < n <= FLL_DIGITS
-        and 0 <= at
-        and 0 < step
-        and at + (n - 1) * step < cnp.PyArray_DIM(cells, 1)
+        and 0 <= at < cnp.PyArray_DIM(cells, 1)
+        and 0 <= at + (n - 1) * step < cnp.PyArray_DIM(cells, 1)
     ):
         raise ValueError("cells must be a plain matrix of int64 that has these columns")
     return <int64_t*>cnp.PyArray_DATA(cells) + at
@@ -79,7 +78,10 @@ cdef inline void settle_digits(
 def settle_cells(
     cnp.ndarray cells not None, Py_ssize_t at, Py_ssize_t n, Py_ssize_t step
 ):
-    """Carry in the n digits of one sum, in columns `at`, `at + step` and so on."""
+    """Carry in the n digits of one sum, in columns `at`, `at + step` and so on.
+
+    The first is the lowest; a step may be negative.
+    """
     cdef int64_t* first = _digits_of(cells, at, n, step)
     cdef Py_ssize_t i, size = cnp.PyArray_DIM(cells, 1)
     guard = pin_memory(cells)

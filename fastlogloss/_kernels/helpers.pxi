@@ -130,9 +130,8 @@ cdef tuple _exact_sums(Ledger* ledger, const Call* call, const Partial* total):
         class_sums(ledger, 1)[FLL_UNIT] = total.n_ones
     sums, counts = _sums_of_ledger(ledger, weighted)
     classes = [_whole(class_sums(ledger, i)) for i in range(k)]
-    if call.task.n_columns <= 2 and not call.has_codes:
-        if call.task.n_columns == 1 or not call.task.soft:
-            classes[0] = sums[OF_W] - classes[1]
+    if k == 2:
+        classes[0] = sums[OF_W] - classes[1]
     return sums, counts, tuple(classes)
 
 

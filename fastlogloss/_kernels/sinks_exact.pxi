@@ -139,7 +139,7 @@ cdef int add_rows(
 
 
 cdef inline void add_classes(const Call* call, Tile* tile) noexcept nogil:
-    # Weights of each class; where there are two, of class 1. Labels are read again:
+    # Weights of each class; where there are two, of the second. Labels are read again:
     # what another thread has made of them meanwhile is summed, whatever it is.
     cdef double share[TILE]
     cdef double rest[TILE]
@@ -151,14 +151,14 @@ cdef inline void add_classes(const Call* call, Tile* tile) noexcept nogil:
     cdef Ledger* ledger = tile.ledger
     if call.task.soft:
         column.in_place &= k == 1
-        for j in range(0 if k > 1 else 1, max(k, <Py_ssize_t>2)):
+        for j in range(0 if k > 2 else 1, max(k, <Py_ssize_t>2)):
+            column.data = call.y.data + (j * column.column if k > 1 else 0)
             y = load_doubles(&column, tile.first, n, 1, tile.items, tile.labels)
             for i in range(n):
                 share[i] = y[i] if w == NULL else y[i] * w[i]
             add_exactly(
                 share, NULL, n, top_of(share, n), class_sums(ledger, j), rest
             )
-            column.data += column.column
     elif call.has_codes:
         for i in range(n):
             j = tile.code[i]

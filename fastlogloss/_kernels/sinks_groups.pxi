@@ -2,12 +2,15 @@
 #
 # A cell holds the sums of a group, in the digits of exact.h: counts, then quads of four
 # sums each, digit by digit, then the classes, where there are more than two. A quad has
-# the digits that data have needed so far, its window, and all cells are alike. Where a
-# tile needs more digits, nothing of it is added, and the caller makes room.
+# the digits that data have needed so far, its window, the highest first, and all cells
+# are alike. Where a tile needs more digits, nothing of it is added, and the caller makes
+# room.
 #
 # The numbers of a tile are cut into digits, one after the other, and each row adds four
-# of them at once to its cell: 12 additions of a row become 3. Rejected: a sort of rows
-# by group, and tables for each thread: a million groups are more than caches hold.
+# of them at once to its cell: 12 additions of a row become 3. Of many groups the time
+# is that of lines of memory: a row without weights mostly touches counts and three
+# digits, two lines. Rejected: a sort of rows by group, and tables for each thread: a
+# million groups are more than caches hold.
 
 cdef enum:
     # Counts of a cell.
@@ -27,6 +30,7 @@ cdef enum:
     BIG_CELLS = 1 << 17     # int64 in cells that the second-level cache does not hold
     MAX_CUT = 900           # numbers below 2^MAX_CUT are cut
     CUT_AT_ONCE = 3         # digits
+    HEADROOM = 62 - 40      # bits above a number in its last digit, of 2^40 rows
 
 cdef enum:
     _NEEDS_ROOM = 64
@@ -109,16 +113,26 @@ cdef inline int last_digit(Range x) noexcept nogil:
     return (min(x.high, 1024) - 1 + FLL_BELOW) // FLL_DIGIT
 
 
+cdef inline int end_of_digits(Range x) noexcept nogil:
+    # The digit after the last, which has room for the sum of 2^40 rows.
+    cdef int bits = min(x.high, 1024) + FLL_BELOW
+    cdef int last = last_digit(x)
+    return last + 1 + (bits - FLL_DIGIT * last > HEADROOM)
+
+
 cdef inline bint fits(Groups* groups, Py_ssize_t i, Range bits) noexcept nogil:
-    # Whether the window has the digits of such numbers, and one for carries.
-    cdef const Window* window = groups.windows + i
+    # Whether the window has the digits of such numbers.
     if is_nothing(bits):
         return True
     groups.need_low[i] = first_digit(bits)
-    groups.need_high[i] = last_digit(bits) + 2
+    groups.need_high[i] = end_of_digits(bits)
+    return in_window(groups.windows + i, bits)
+
+
+cdef inline bint in_window(const Window* window, Range bits) noexcept nogil:
     return (
-        window.low <= groups.need_low[i]
-        and groups.need_high[i] <= window.low + window.n
+        window.low <= first_digit(bits)
+        and end_of_digits(bits) <= window.low + window.n
     )
 
 
@@ -126,7 +140,7 @@ cdef void scatter_one_by_one(
     const double* x,        # IN  (n,)
     Py_ssize_t n,
     const Window* window,
-    int64_t* cells,         # at the first digit
+    int64_t* cells,         # at the lowest digit
     Py_ssize_t step,        # from a digit to the next
     const Py_ssize_t* at,
 ) noexcept nogil:
@@ -150,29 +164,25 @@ cdef void scatter_quad(
     cdef int64_t digits[CUT_AT_ONCE * 4 * TILE]
     cdef const Window* window = groups.windows + i
     cdef int64_t* cells = groups.cells + window.at
-    cdef int k, exponent, up, first, low = first_digit(quad.bits)
+    cdef int k, exponent, up, m, low = first_digit(quad.bits)
     cdef int high = last_digit(quad.bits)
-    cdef double a
-    cdef Py_ssize_t lane
-    if is_nothing(quad.bits):
-        return
-    if low < window.low or high + 2 > window.low + window.n:
+    cdef Py_ssize_t lane, last = window.low + window.n - 1
+    if is_nothing(quad.bits) or not in_window(window, quad.bits):
         return  # of labels that another thread has changed after a look at them
     if quad.bits.high > MAX_CUT:
         for lane in range(4):
-            scatter_one_by_one(quad.x[lane], n, window, cells + lane, 4, at)
+            scatter_one_by_one(
+                quad.x[lane], n, window, cells + 4 * (window.n - 1) + lane, -4, at
+            )
         return
     while high >= low:
-        first = max(low, high - CUT_AT_ONCE + 1)
-        for k in range(high, first - 1, -1):
-            exponent = k * FLL_DIGIT - FLL_BELOW
+        m = min(high - low + 1, <int>CUT_AT_ONCE)
+        for k in range(m):
+            exponent = (high - k) * FLL_DIGIT - FLL_BELOW
             up = max(FLL_LEAST - exponent, 0)
-            a = cutter(exponent + up)
-            cut_quad(quad.x[0], n, a, up, digits + 4 * TILE * (k - first))
-        add_quads(
-            digits, high - first + 1, n, cells + 4 * (first - window.low), at
-        )
-        high = first - 1
+            cut_quad(quad.x[0], n, cutter(exponent + up), up, digits + 4 * TILE * k)
+        add_quads(digits, m, n, cells + 4 * (last - high), at)
+        high -= m
 
 
 cdef void scatter_column(
@@ -187,9 +197,7 @@ cdef void scatter_column(
     cdef int k, exponent, up, low = first_digit(bits), high = last_digit(bits)
     cdef double a
     cdef Py_ssize_t j
-    if is_nothing(bits):
-        return
-    if low < window.low or high + 2 > window.low + window.n:
+    if is_nothing(bits) or not in_window(window, bits):
         return  # as by scatter_quad()
     if bits.high > MAX_CUT:
         scatter_one_by_one(x, n, window, cells, 1, at)
@@ -319,8 +327,13 @@ cdef int sink_groups(const Call* call, Tile* tile) noexcept nogil:
     if not room:
         return _NEEDS_ROOM
     if groups.n_groups * groups.size > BIG_CELLS:
-        for i in range(min(n, call.n - tile.first - n)):  # of the next tile
-            prefetch_cell(groups, numbers[n + i])
+        # Of the next tile, which will need what this one does.
+        i = groups.windows[OF_LOSS].low + groups.windows[OF_LOSS].n
+        i = LANES_OF_CELL + 4 * (i - first_digit(of_loss.bits))
+        prefetch_cells(
+            groups, numbers + n, min(n, call.n - tile.first - n),
+            groups.size if weighted else min(i, groups.size),
+        )
     for i in range(n):
         count(groups, at, i, N_ROWS)
     for i in range(0 if finite else n):
@@ -346,16 +359,22 @@ cdef int sink_groups(const Call* call, Tile* tile) noexcept nogil:
     return 0
 
 
-cdef inline void prefetch_cell(const Groups* groups, int64_t number) noexcept nogil:
-    cdef Py_ssize_t i
-    if 0 <= number < groups.n_groups:
-        for i in range(0, groups.size, 8):
-            prefetch(groups.cells + number * groups.size + i)
+cdef inline void prefetch_cells(
+    const Groups* groups,
+    const int64_t* numbers,  # IN (n,)
+    Py_ssize_t n,
+    Py_ssize_t size,        # of a cell
+) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for i in range(n):
+        if 0 <= numbers[i] < groups.n_groups:
+            for j in range(0, size, 8):
+                prefetch(groups.cells + numbers[i] * groups.size + j)
 
 
 cdef inline bint has_many_classes(const Call* call) noexcept nogil:
-    # Of two the first is what is left of all rows.
-    return call.has_codes or (call.task.soft and call.task.n_columns > 1)
+    # Of two the first is what the second leaves of all rows.
+    return call.task.n_columns > 2
 
 
 cdef inline Range class_share(
@@ -375,6 +394,10 @@ cdef inline Range class_share(
             column.in_place = False
             column.data += j * column.column
         y = load_doubles(&column, tile.first, tile.n, 1, tile.items, tile.labels)
+    elif call.has_codes:
+        for i in range(tile.n):
+            tile.labels[i] = tile.code[i] == j
+        y = tile.labels
     else:
         y = labels_of(call, tile, &neither)
     for i in range(tile.n):

@@ -1,0 +1,372 @@
+"""The exact sums of groups: a matrix of integers, a row of it for each group.
+
+The layout is that of `sinks_groups.pxi`: of a quad the highest digit comes first. A
+quad without digits takes no room; a window of digits widens for all groups where one row
+needs more. The sums of a group are as long as lines of the caches, and aligned to them.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogloss import _kernels
+from fastlogloss._arrays import Array
+from fastlogloss._engine import Spec, new_spec
+from fastlogloss._exact import UNIT, State
+from fastlogloss._intervals import Moments
+from fastlogloss._labels import Codes
+from fastlogloss._statistics import Sums
+
+_COUNTS = 4  # of rows, of infinite losses, up and down, and of powers left out
+_LANES = 4
+_DIGIT = 40
+_OF_ONES = UNIT // _DIGIT  # the digit that counts ones
+_LINE = 8  # int64
+_LOSS, _WEIGHT, _BOTH, _CLASSES = range(4)
+# Where the nine sums of a State are: quad and lane.
+_PLACES = (
+    *((_WEIGHT, 0), (_LOSS, 0), (_WEIGHT, 1), (_BOTH, 0), (_LOSS, 1)),
+    *((_WEIGHT, 2), (_BOTH, 1), (_BOTH, 2), (_LOSS, 2)),
+)
+_USED = _WEIGHT, 3  # rows whose weight is not zero
+_SECOND = _LOSS, 3  # weight of the second of two classes
+# Without weights, what the other quads would hold: a lane of the losses.
+_SAME = {(_BOTH, 0): 0, (_BOTH, 1): 0, (_BOTH, 2): 1}
+_ROOM = 1 << 22  # rows whose digits need no carry; they have room for twice as many
+
+Matrix = NDArray[np.int64]
+
+
+class Digits(NamedTuple):
+    """Where a sum is in the row of a group."""
+
+    at: int  # column of the lowest digit
+    n: int
+    step: int  # columns from a digit to the next
+    low: int  # the lowest digit
+
+    @property
+    def columns(self) -> range:
+        return range(self.at, self.at + self.n * self.step, self.step)
+
+
+class GroupSums:
+    """Sums of the rows of groups that are numbered from 0.
+
+    Attributes
+    ----------
+    n_classes : int
+    n_groups : int
+    """
+
+    __slots__ = (
+        *("_cells", "_layout", "_memory", "_uncarried"),
+        *("n_classes", "n_groups"),
+    )
+
+    def __init__(self, n_classes: int) -> None:
+        self.n_classes = n_classes
+        self.n_groups = 0
+        self._layout = np.zeros((4, 2), np.int64)  # first digit, and how many
+        self._memory, self._cells = _new_cells(0, _LINE)
+        self._uncarried = 0  # rows of a group since its digits were carried, at most
+
+    @classmethod
+    def _of(cls, n_classes: int, layout: Matrix, cells: Matrix) -> "GroupSums":
+        made = cls(n_classes)
+        made._layout, made.n_groups = layout, len(cells)
+        made._memory, made._cells = _new_cells(*cells.shape)
+        made._cells[:] = cells
+        made._uncarried = _ROOM
+        return made
+
+    def __reduce__(self) -> Any:
+        return GroupSums._of, (self.n_classes, self._layout, self._used.copy())
+
+    def copy(self) -> "GroupSums":
+        return GroupSums._of(self.n_classes, self._layout.copy(), self._used)
+
+    @property
+    def _used(self) -> Matrix:
+        return self._cells[: self.n_groups]
+
+    @property
+    def n_rows(self) -> Any:
+        return self._used[:, 0]
+
+    @property
+    def is_weighted(self) -> bool:
+        return bool(self._layout[_WEIGHT, 1])
+
+    def _starts(self, layout: Matrix) -> list[int]:
+        """The first column of each quad and of the classes; and the end."""
+        widths = _LANES * layout[:, 1]
+        many = self.n_classes if self.n_classes > 2 else 0  # of two one has a lane
+        widths[_CLASSES] = layout[_CLASSES, 1] * many
+        return [_COUNTS, *(_COUNTS + np.cumsum(widths)).tolist()]
+
+    def _place(self, quad: int, lane: int) -> Digits:
+        low, n = self._layout[quad].tolist()
+        start = self._starts(self._layout)[quad]
+        return Digits(start + _LANES * (n - 1) + lane, n, -_LANES, low)
+
+    def _place_of_class(self, j: int) -> Digits:
+        if self.n_classes == 2:
+            return self._place(*_SECOND)
+        low, n = self._layout[_CLASSES].tolist()
+        return Digits(self._starts(self._layout)[_CLASSES] + j * n, n, 1, low)
+
+    def _places(self) -> Iterator[Digits]:
+        for quad in (_LOSS, _WEIGHT, _BOTH):
+            for lane in range(_LANES):
+                yield self._place(quad, lane)
+        for j in range(self.n_classes if self.n_classes > 2 else 0):
+            yield self._place_of_class(j)
+
+    def grow(self, n_groups: int) -> None:
+        """Room for so many groups, the new ones empty."""
+        size = self._cells.shape[1]
+        if n_groups > len(self._cells):
+            room = max(n_groups, len(self._cells) * 9 // 8, 16)
+            before, n_used = _offset(self._memory), self._cells.size
+            del self._cells  # the memory may move
+            self._memory.resize(room * size + _LINE, refcheck=False)
+            after = _offset(self._memory)
+            if after != before:
+                used = self._memory[before : before + n_used].copy()
+                self._memory[before : before + n_used] = 0
+                self._memory[after : after + n_used] = used
+            self._cells = _lines(self._memory, room, size)
+        self.n_groups = max(self.n_groups, n_groups)
+
+    def truncate(self, n_groups: int) -> None:
+        self._cells[n_groups:] = 0
+        self.n_groups = n_groups
+
+    def keep(self, numbers: NDArray[np.int64]) -> None:
+        """These groups alone, numbered anew."""
+        cells = self._cells[numbers]
+        self._memory, self._cells = _new_cells(*cells.shape)
+        self._cells[:] = cells
+        self.n_groups = len(numbers)
+
+    def add(
+        self,
+        options: Spec,
+        codes: Codes,
+        p: Array,
+        weights: Array | None,
+        numbers: NDArray[np.int64],
+        take_away: bool,
+    ) -> tuple[int, int]:
+        """Add rows to their groups; a status, and how many have been added."""
+        if self._uncarried + len(p) > _ROOM:
+            # No group has had more rows than it holds: mostly much fewer.
+            self._uncarried = int(self.n_rows.max(initial=0))
+            if take_away or self._uncarried + len(p) > _ROOM:
+                self.carry()
+        self._uncarried += len(p)
+        if weights is not None and not self.is_weighted:
+            self._weigh()
+        kernel = new_spec(1 if p.ndim == 1 else p.shape[1], options, codes.tolerance)
+        done = 0
+        while True:
+            status, _, n_done, needs = kernel.add_to_groups(
+                codes.y[done:],
+                p[done:],
+                None if weights is None else weights[done:],
+                numbers[done:],
+                self._cells,
+                self._layout,
+                classes=codes.classes,
+                take_away=take_away,
+            )
+            done += n_done
+            if not status & _kernels.loops.NEEDS_ROOM:
+                return status, done
+            layout = self._layout.copy()
+            for i, (first, last) in enumerate(needs):
+                if last > first and (self.is_weighted or i in (_LOSS, _CLASSES)):
+                    # To move all groups is dear: one digit more than is needed.
+                    _widen(layout[i], max(first - 1, 0), last)
+            self._lay_out(layout)
+
+    def _weigh(self) -> None:
+        """Rows without weights are rows of weight 1."""
+        layout = self._layout.copy()
+        layout[_WEIGHT] = _OF_ONES, 1
+        layout[_BOTH] = layout[_LOSS]
+        self._lay_out(layout)
+        for lane in range(_LANES):
+            self._cells[:, self._place(_WEIGHT, lane).at] = self._cells[:, 0]
+        for (quad, lane), of_loss in _SAME.items():
+            to, of = self._place(quad, lane), self._place(_LOSS, of_loss)
+            for column, same in zip(to.columns, of.columns, strict=True):
+                self._cells[:, column] = self._cells[:, same]
+
+    def _lay_out(self, layout: Matrix) -> None:
+        """Move all digits to where another layout has them, which has no fewer."""
+        if (layout == self._layout).all():
+            return
+        old, was, n = self._cells, self._layout, self.n_groups
+        size = -(-self._starts(layout)[-1] // _LINE) * _LINE
+        self._memory, self._cells = _new_cells(len(old), size)
+        self._cells[:n, :_COUNTS] = old[:n, :_COUNTS]
+        for i, (of, to) in enumerate(
+            zip(self._starts(was)[:-1], self._starts(layout)[:-1], strict=True)
+        ):
+            (low, m), (new_low, new_m) = was[i].tolist(), layout[i].tolist()
+            if i == _CLASSES:  # each by itself, the lowest digit first
+                blocks, width, shift = self.n_classes, m, low - new_low
+                blocks *= self.n_classes > 2
+            else:
+                blocks, width = 1, _LANES * m
+                shift = _LANES * (new_low + new_m - low - m)
+            for j in range(blocks if m else 0):
+                a, b = of + j * m, to + j * new_m + shift
+                self._cells[:n, b : b + width] = old[:n, a : a + width]
+        self._layout = layout
+
+    def carry(self) -> None:
+        """Make all digits but the last of a sum smaller than 2^40."""
+        for at, n, step, _ in self._places():
+            if n:
+                _kernels.loops.settle_cells(self._cells, at, n, step)
+        self._uncarried = 0
+
+    def are_consistent(self) -> bool:
+        """Whether there are no fewer than no rows, and nothing of no rows."""
+        self.carry()
+        cells = self._used
+        if (cells[:, :_COUNTS] < 0).any():
+            return False
+        if self.is_weighted:
+            used = self._rounded(self._place(*_USED))
+            if ((used < 0) | (used > cells[:, 0])).any():
+                return False
+        return not cells[cells[:, 0] == 0].any()
+
+    def merge(self, other: "GroupSums", numbers: NDArray[np.int64]) -> None:
+        """Add the groups of another; `numbers` says which they are here."""
+        other = other.copy()
+        for one, two in ((self, other), (other, self)):
+            if two.is_weighted and not one.is_weighted:
+                one._weigh()
+        layout = self._layout.copy()
+        for i, (low, n) in enumerate(other._layout.tolist()):
+            if n:
+                _widen(layout[i], low, low + n)
+        for one in (self, other):
+            one.carry()
+            one._lay_out(layout.copy())
+        self._cells[numbers] += other._used
+        self._uncarried = _ROOM
+
+    def equal(self, other: "GroupSums", numbers: NDArray[np.int64]) -> bool:
+        """Whether the groups of another, here numbered so, hold the same rows."""
+        difference = self.copy()
+        difference.keep(numbers)
+        negative = other.copy()
+        negative._cells *= -1
+        difference.merge(negative, np.arange(len(numbers)))
+        difference.carry()
+        return not difference._cells.any()
+
+    def _rounded(self, place: Digits) -> NDArray[np.float64]:
+        at, n, step, low = place
+        if not n:
+            return np.zeros(self.n_groups)
+        return _kernels.loops.round_cells(self._used, at, n, step, low)
+
+    def floats(self, order: NDArray[np.int64]) -> Sums:
+        """Sums as floats, rounded once, of groups in this order."""
+        rows = self._used[:, 0]
+        n = rows.astype(np.float64)
+        sums = []
+        for quad, lane in _PLACES:
+            if self.is_weighted or quad == _LOSS:
+                sums.append(self._rounded(self._place(quad, lane)))
+            elif quad == _WEIGHT:
+                sums.append(n)
+            else:
+                sums.append(self._rounded(self._place(_LOSS, _SAME[quad, lane])))
+        used = self._rounded(self._place(*_USED)) if self.is_weighted else n
+        classes = [self._rounded(self._place_of_class(j)) for j in range(self.n_classes)]
+        if self.n_classes == 2:
+            classes[0] = self._rest()
+        moments = Moments(used[order], *(x[order] for x in sums))
+        counts = (self._used[order, i] for i in (1, 2, 3))
+        return Sums(rows[order], moments, *counts, [x[order] for x in classes])
+
+    def _rest(self) -> NDArray[np.float64]:
+        """Weight that is not of the second of two classes, rounded once."""
+        whole = Digits(0, 1, 1, _OF_ONES)  # the number of rows
+        if self.is_weighted:
+            whole = self._place(_WEIGHT, 0)
+        second = self._place(*_SECOND)
+        places = [(whole, 1), (second, -1)] if second.n else [(whole, 1)]
+        first = min(place.low for place, _ in places)
+        last = max(place.low + place.n for place, _ in places) + 1
+        digits = np.zeros((self.n_groups, last - first), np.int64)
+        for place, sign in places:
+            for i, column in enumerate(place.columns, place.low - first):
+                digits[:, i] += sign * self._used[:, column]
+        return _kernels.loops.round_cells(digits, 0, last - first, 1, first)
+
+    def state(self, number: int | None = None) -> State:
+        """The sums of a group; or of all."""
+        cells = self._used if number is None else self._used[number : number + 1]
+
+        def whole(place: Digits) -> int:
+            digits = (_sum(cells[:, column]) for column in place.columns)
+            return sum(d << _DIGIT * i for i, d in enumerate(digits, place.low))
+
+        counts = [_sum(cells[:, i]) for i in range(_COUNTS)]
+        rows = counts[0] << UNIT
+        sums = []
+        for quad, lane in _PLACES:
+            if self.is_weighted or quad == _LOSS:
+                sums.append(whole(self._place(quad, lane)))
+            elif quad == _WEIGHT:
+                sums.append(rows)
+            else:
+                sums.append(whole(self._place(_LOSS, _SAME[quad, lane])))
+        zeros = 0
+        if self.is_weighted:
+            zeros = counts[0] - (whole(self._place(*_USED)) >> UNIT)
+        classes = [whole(self._place_of_class(j)) for j in range(self.n_classes)]
+        if self.n_classes == 2:
+            classes[0] = sums[0] - classes[1]
+        return State(tuple(sums), (counts[0], zeros, *counts[1:]), tuple(classes))
+
+
+def _offset(memory: NDArray[np.int64]) -> int:
+    """The first number of an array that begins a line."""
+    return int(-memory.ctypes.data // 8) % _LINE
+
+
+def _lines(memory: NDArray[np.int64], n: int, size: int) -> Matrix:
+    start = _offset(memory)
+    return memory[start : start + n * size].reshape(n, size)
+
+
+def _new_cells(n: int, size: int) -> tuple[NDArray[np.int64], Matrix]:
+    """Zeros that begin a line, and the memory that they are in."""
+    memory = np.zeros(n * size + _LINE, np.int64)
+    return memory, _lines(memory, n, size)
+
+
+def _sum(digits: NDArray[np.int64]) -> int:
+    """Their sum, which may be more than 64 bits."""
+    high, low = digits >> 32, digits & 0xFFFFFFFF
+    return (int(high.sum()) << 32) + int(low.sum())
+
+
+def _widen(window: Any, first: int, last: int) -> None:
+    """Make a window, (first digit, number of digits), hold digits up to `last`."""
+    if window[1]:
+        first = min(first, int(window[0]))
+        last = max(last, int(window[0] + window[1]))
+    window[:] = first, last - first
