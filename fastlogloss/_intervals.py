@@ -258,14 +258,11 @@ def pvalue(
 
 def check_method(confidence_level: Any, method: Any) -> None:
     """Raise for what is no level or no method, before any work is done."""
+    words = f"confidence_level must be a number in (0, 1), got {confidence_level!r}"
     if not isinstance(confidence_level, Real) or isinstance(confidence_level, bool):
-        raise TypeError(
-            f"confidence_level must be a number in (0, 1), got {confidence_level!r}"
-        )
-    if not 0 < confidence_level < 1:
-        raise ValueError(
-            f"confidence_level must be a number in (0, 1), got {confidence_level!r}"
-        )
+        raise TypeError(words)
+    if not 0 < float(confidence_level) < 1:
+        raise ValueError(words)
     if not (isinstance(method, str) and method in _METHODS):
         raise ValueError(f"method must be 'hall' or 'normal', got {method!r}")
 

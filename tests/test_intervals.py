@@ -163,10 +163,9 @@ class TestMoments:
         p = pvalue(*together)
         for i, group in enumerate(groups):
             alone = estimate(group)
-            both = [(a[i], b) for a, b in zip(together, alone, strict=True)]
-            both += zip((low[i], high[i]), confidence_interval(*alone, 0.9))
-            both += [(p[i], pvalue(*alone))]
-            for a, b in both:
+            ends = confidence_interval(*alone, 0.9)
+            arrays, floats = (*together, low, high, p), (*alone, *ends, pvalue(*alone))
+            for a, b in zip((x[i] for x in arrays), floats, strict=True):
                 assert np.float64(a).tobytes() == np.float64(b).tobytes()
 
     def test_results_are_floats(self):
