@@ -115,8 +115,7 @@ def multilabel_log_loss(
         labels, None these losses. "macro" differs from "micro" only where weights
         differ between labels: without weights, and with one for each row, all labels
         have the same weight.
-    sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), \
-default=None
+    sample_weight : array-like of shape (n_samples[, n_labels]), default=None
         Weights of the rows, or of the cells: a weight of 0 leaves a cell out, whose
         label is not known, say (it is 0 or 1 nonetheless). Finite; some may be
         negative.
