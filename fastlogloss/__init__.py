@@ -5,6 +5,7 @@ from fastlogloss.comparison import LogLossComparison, compare_log_loss
 from fastlogloss.derivatives import log_loss_gradient, log_loss_gradient_hessian
 from fastlogloss.groups import GroupedLogLoss, log_loss_by_group
 from fastlogloss.metrics import d2_log_loss_score, log_loss, sample_log_loss
+from fastlogloss.multilabel import multilabel_log_loss
 from fastlogloss.prepared import LogLoss
 from fastlogloss.sklearn_patch import (
     patch_sklearn,
@@ -26,6 +27,7 @@ __all__ = [
     "log_loss_gradient",
     "log_loss_gradient_hessian",
     "make_log_loss_scorer",
+    "multilabel_log_loss",
     "neg_log_loss_logits_scorer",
     "neg_log_loss_scorer",
     "patch_sklearn",

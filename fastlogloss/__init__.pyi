@@ -10,6 +10,7 @@ from fastlogloss.groups import log_loss_by_group as log_loss_by_group
 from fastlogloss.metrics import d2_log_loss_score as d2_log_loss_score
 from fastlogloss.metrics import log_loss as log_loss
 from fastlogloss.metrics import sample_log_loss as sample_log_loss
+from fastlogloss.multilabel import multilabel_log_loss as multilabel_log_loss
 from fastlogloss.prepared import LogLoss as LogLoss
 from fastlogloss.scorers import d2_log_loss_scorer as d2_log_loss_scorer
 from fastlogloss.scorers import make_log_loss_scorer as make_log_loss_scorer
@@ -35,6 +36,7 @@ __all__ = [
     "log_loss_gradient",
     "log_loss_gradient_hessian",
     "make_log_loss_scorer",
+    "multilabel_log_loss",
     "neg_log_loss_logits_scorer",
     "neg_log_loss_scorer",
     "patch_sklearn",

@@ -118,6 +118,9 @@ def log_loss(
     another order, or only some of the classes, is a ValueError. Names that have nothing
     to do with the classes do not matter.
 
+    An indicator matrix is read by the labels that hold alone, as scikit-learn does. For
+    the mean of binary losses over all cells see :func:`multilabel_log_loss`.
+
     bfloat16 and its like (of torch and of `ml_dtypes`) are read wherever numbers are,
     though scikit-learn refuses tensors of them. Of a list of Enum members that are
     strings, NumPy makes other texts, which are the labels here as in scikit-learn: give
