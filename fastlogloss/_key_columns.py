@@ -46,6 +46,8 @@ class _Integers:
             self.table = IntTable()
             self.table.number(held, np.empty_like(held), mask)
         self.table.number(codes, out, missing, add)
+        if add:
+            self.codec.span(self.table.low, self.table.high)
 
     def values(self) -> NDArray[Any]:
         return self.codec.decode(self.codes(), self.missing)
