@@ -576,3 +576,32 @@ def test_empty():
     assert keys.find(1) is None
     keys.truncate(0)
     assert len(keys.numbers_of(Keys())) == 0
+
+
+@pytest.mark.parametrize("groups", [[(1,)] * 9, np.arange(9), np.array(["a"] * 9)])
+def test_rows_that_are_gone(groups):
+    """As where another thread resizes the array."""
+    groups = objects(groups) if isinstance(groups, list) else groups
+    for columns in (groups, (groups, np.arange(9))):
+        keys = Keys()
+        reader = keys.reader(columns, 9)
+        column = reader._columns[0]
+        for name in ("part", "codes"):
+            read = getattr(column, name)
+            if read is not None:
+                fewer = lambda s, read=read: read(slice(s.start, s.stop - 1))  # noqa: E731
+                setattr(column, name, fewer)
+        with pytest.raises(RuntimeError, match="changed by another thread"):
+            reader.number(0, 9, np.empty(9, np.int64))
+        keys.truncate(0)
+        assert keys == Keys()
+
+
+def test_objects_that_change():
+    groups = objects(["a", "b"] * 4)
+    keys = Keys()
+    reader = keys.reader(groups, 8)
+    groups[3:6] = [7, None, [1]]
+    out = np.empty(8, np.int64)
+    reader.number(0, 8, out)
+    assert out.tolist() == [0, 1, 0, 2, 2, 2, 0, 1]
