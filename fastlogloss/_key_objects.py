@@ -156,19 +156,31 @@ def _numbers(objects: Array, is_float: bool) -> Array:
 
 
 def _times(items: list[Any], dtype: str) -> Array:
-    parts = []
-    for item in items:
-        if hasattr(item, "to_numpy"):  # pandas has nanoseconds
-            parts.append(item.to_numpy())
-        elif _zone(item) is not None:
-            parts.append(
-                np.datetime64(item.astimezone(datetime.UTC).replace(tzinfo=None))
-            )
-        else:
-            parts.append(
-                item if isinstance(item, np.generic) else np.array(item, dtype)
-            )
-    return np.array(parts) if parts else np.empty(0, dtype)
+    parts = [_time(item, dtype) for item in items]
+    times = np.array(parts, None if parts else dtype)
+    # Nanoseconds of one of them may be too fine for the others.
+    if times.dtype != dtype and any(
+        a.astype(dtype) != b.astype(dtype) for a, b in zip(times, parts, strict=True)
+    ):
+        raise ValueError("groups must hold times within the range of their finest unit")
+    return times
+
+
+def _time(item: Any, dtype: str) -> Any:
+    if hasattr(item, "to_numpy"):  # pandas has nanoseconds
+        fine = item.to_numpy()
+        coarse = fine.astype(dtype)
+        return coarse if coarse == fine else fine
+    if isinstance(item, np.generic):
+        return item
+    if isinstance(item, datetime.timedelta) and abs(item.days) > _MOST_DAYS:
+        raise ValueError(f"groups must hold spans of up to {_MOST_DAYS} days")
+    if _zone(item) is not None:
+        item = item.astimezone(datetime.UTC).replace(tzinfo=None)
+    return np.array(item, dtype)[()]
+
+
+_MOST_DAYS = 10**8  # of microseconds in 64 bits
 
 
 def _zone(item: Any) -> Any:

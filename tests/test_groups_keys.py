@@ -482,6 +482,23 @@ class TestBatches:
         with pytest.raises(ValueError, match=r"in row 0"):
             number(Keys(), np.array([10**9], "M8[Y]"), 1)
 
+    @pytest.mark.parametrize(
+        "items",
+        [
+            [datetime.timedelta(999_999_999)],
+            [pd.Timestamp("2020-01-01 00:00:00.000000001"), datetime.date(9999, 1, 1)],
+        ],
+    )
+    def test_times_of_objects_beyond_64_bits(self, items):
+        with pytest.raises(ValueError, match="groups must hold"):
+            number(Keys(), items, len(items))
+
+    def test_timestamps_within_microseconds(self):
+        items = [pd.Timestamp("2020").as_unit("ns"), datetime.date(9999, 1, 1), DAY]
+        keys = Keys()
+        assert number(keys, items, 3).tolist() == [0, 1, 2]
+        assert keys.values().tolist()[1] == datetime.date(9999, 1, 1)
+
     def test_truncate_under_a_reader(self):
         keys = Keys()
         groups = np.array(["a", "b", "c", "a"])
