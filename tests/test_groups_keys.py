@@ -3,6 +3,7 @@
 import copy
 import datetime
 import pickle
+import threading
 from decimal import Decimal
 
 import numpy as np
@@ -622,3 +623,37 @@ def test_objects_that_change():
     out = np.empty(8, np.int64)
     reader.number(0, 8, out)
     assert out.tolist() == [0, 1, 0, 2, 2, 2, 0, 1]
+
+
+@pytest.mark.parametrize("kind", ["ints", "texts", "objects", "U"])
+def test_arrays_that_another_thread_changes(kind):
+    values = {
+        "ints": np.arange(4000) % 50,
+        "texts": objects(list("abcdefgh") * 500),
+        "objects": objects([("a", i % 9) for i in range(4000)]),
+        "U": np.array(list("abcdefgh") * 500),
+    }[kind]
+    others = {
+        "ints": [7, -(2**62), 10**6],
+        "texts": ["z" * 30, 7, None],
+        "objects": [7, None, "a"],
+        "U": ["", "ä", "𝄞"],
+    }[kind]
+    stop = threading.Event()
+
+    def change():
+        while not stop.is_set():
+            for other in others:
+                values[::7] = other
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        keys = Keys()
+        for _ in range(50):
+            number(keys, values, len(values), 500)
+    finally:
+        stop.set()
+        thread.join()
+    assert len({*cells_of(keys)}) == len(keys)
+    assert keys == keys.copy()
