@@ -122,10 +122,13 @@ def _pandas(array: Any, name: str) -> Column | None:
 
 
 def _categories(array: Any, categories: Column) -> Column:
+    code_of_row = array.codes  # a view
+
     def codes(rows: Rows) -> Cells:
-        numbers = array[rows].codes
-        missing = numbers < 0
-        return Cells(numbers, missing if missing.any() else None)
+        numbers = code_of_row[rows]
+        if numbers.min(initial=0) >= 0:
+            return Cells(numbers)
+        return Cells(numbers, numbers < 0)
 
     def part(rows: Rows) -> Cells:
         numbers, missing = codes(rows)
