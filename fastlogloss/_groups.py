@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogloss._errors import raise_changed
 from fastlogloss._kernels._labels import IntTable
-from fastlogloss._key_cells import Cells, Column, of_objects, read_columns
+from fastlogloss._key_cells import read_columns
 from fastlogloss._key_columns import (
     ColumnKeys,
     Lookup,
@@ -21,6 +22,7 @@ from fastlogloss._key_columns import (
     order_of,
     together,
 )
+from fastlogloss._key_objects import Cells, Column, of_objects
 
 
 class KeyReader:
@@ -49,7 +51,10 @@ class KeyReader:
         if column.codes is not None:
             self._lookups[i].number(keys, column, rows, out, self._keys._version)
             return
-        keys.number(column.cells(rows, keys.kind), out, rows.start)
+        cells = column.cells(rows, keys.kind)
+        if len(cells.values) != len(out):
+            raise_changed()
+        keys.number(cells, out, rows.start)
 
 
 class Keys:

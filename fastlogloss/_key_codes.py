@@ -37,6 +37,9 @@ class Codec:
     def recode(self, codes: Codes, missing: int) -> Codes:
         raise NotImplementedError
 
+    def span(self, low: int, high: int) -> None:
+        """Take note of the smallest and the largest code."""
+
     def forget(self, held: Codes) -> None:
         """Be as if there had been no other keys than these."""
 
@@ -73,11 +76,11 @@ class _Numbers(Codec):
             codes = np.require(values, values.dtype.kind + "8", "C").view(np.int64)
             if missing is not None:
                 codes = np.where(missing, 0, codes)
-            if values.itemsize < 8 and self.domain != "u":
+            if domain == "u" and (values.itemsize < 8 or codes.min(initial=0) >= 0):
+                domain = "u" if self.domain == "u" else "i"
+            if domain == "i" and self.domain == "":
                 return codes
-            if domain == "u" and codes.min(initial=0) >= 0:
-                domain = "i" if self.domain != "u" else "u"
-        if self.domain and domain == self.domain:
+        if domain == self.domain:
             return codes
         wide = _wide(codes)
         clash = np.zeros(0, bool)
@@ -110,6 +113,10 @@ class _Numbers(Codec):
         if missing >= 0:
             values[missing] = np.nan
         return values
+
+    def span(self, low: int, high: int) -> None:
+        if self.domain == "" and (low <= -_WIDE or high >= _WIDE):
+            self.domain = "i"
 
     def forget(self, held: Codes) -> None:
         if self.domain == "u" and not (held < 0).any():

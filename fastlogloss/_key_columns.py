@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogloss._errors import is_missing
+from fastlogloss._errors import is_missing, raise_changed
 from fastlogloss._kernels._labels import IntTable, RecordTable, StringTable, recode
-from fastlogloss._key_cells import Cells, Column, known, of_objects, unhashable
 from fastlogloss._key_codes import Codec, codec_of
+from fastlogloss._key_objects import Cells, Column, known, of_objects, unhashable
 
 Numbers = NDArray[np.int64]
 
@@ -46,6 +46,8 @@ class _Integers:
             self.table = IntTable()
             self.table.number(held, np.empty_like(held), mask)
         self.table.number(codes, out, missing, add)
+        if add:
+            self.codec.span(self.table.low, self.table.high)
 
     def values(self) -> NDArray[Any]:
         return self.codec.decode(self.codes(), self.missing)
@@ -188,6 +190,8 @@ class Lookup:
     ) -> None:
         assert column.codes is not None
         codes, missing = column.codes(rows)
+        if len(codes) != len(out):
+            raise_changed()
         if self.table is None or self.version != version:
             is_text = codes.dtype.kind == "U"
             self.table = RecordTable(codes.itemsize, 2**30) if is_text else IntTable()
@@ -226,7 +230,8 @@ def find(held: ColumnKeys, item: Any) -> int:
     column = of_objects(_object_array([item]))
     if held.kind not in ("objects", column.kind):
         return -1
-    column.is_float = isinstance(held, _Integers) and held.codec.domain == "f"
+    if isinstance(held, _Integers) and held.codec.domain == "f":
+        column.types = {float}
     out = np.empty(1, np.int64)
     try:
         held.number(column.cells(slice(0, 1), held.kind), out, 0, False)

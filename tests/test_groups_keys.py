@@ -3,6 +3,7 @@
 import copy
 import datetime
 import pickle
+import threading
 from decimal import Decimal
 
 import numpy as np
@@ -482,6 +483,23 @@ class TestBatches:
         with pytest.raises(ValueError, match=r"in row 0"):
             number(Keys(), np.array([10**9], "M8[Y]"), 1)
 
+    @pytest.mark.parametrize(
+        "items",
+        [
+            [datetime.timedelta(999_999_999)],
+            [pd.Timestamp("2020-01-01 00:00:00.000000001"), datetime.date(9999, 1, 1)],
+        ],
+    )
+    def test_times_of_objects_beyond_64_bits(self, items):
+        with pytest.raises(ValueError, match="groups must hold"):
+            number(Keys(), items, len(items))
+
+    def test_timestamps_within_microseconds(self):
+        items = [pd.Timestamp("2020").as_unit("ns"), datetime.date(9999, 1, 1), DAY]
+        keys = Keys()
+        assert number(keys, items, 3).tolist() == [0, 1, 2]
+        assert keys.values().tolist()[1] == datetime.date(9999, 1, 1)
+
     def test_truncate_under_a_reader(self):
         keys = Keys()
         groups = np.array(["a", "b", "c", "a"])
@@ -576,3 +594,66 @@ def test_empty():
     assert keys.find(1) is None
     keys.truncate(0)
     assert len(keys.numbers_of(Keys())) == 0
+
+
+@pytest.mark.parametrize("groups", [[(1,)] * 9, np.arange(9), np.array(["a"] * 9)])
+def test_rows_that_are_gone(groups):
+    """As where another thread resizes the array."""
+    groups = objects(groups) if isinstance(groups, list) else groups
+    for columns in (groups, (groups, np.arange(9))):
+        keys = Keys()
+        reader = keys.reader(columns, 9)
+        column = reader._columns[0]
+        for name in ("part", "codes"):
+            read = getattr(column, name)
+            if read is not None:
+                fewer = lambda s, read=read: read(slice(s.start, s.stop - 1))  # noqa: E731
+                setattr(column, name, fewer)
+        with pytest.raises(RuntimeError, match="changed by another thread"):
+            reader.number(0, 9, np.empty(9, np.int64))
+        keys.truncate(0)
+        assert keys == Keys()
+
+
+def test_objects_that_change():
+    groups = objects(["a", "b"] * 4)
+    keys = Keys()
+    reader = keys.reader(groups, 8)
+    groups[3:6] = [7, None, [1]]
+    out = np.empty(8, np.int64)
+    reader.number(0, 8, out)
+    assert out.tolist() == [0, 1, 0, 2, 2, 2, 0, 1]
+
+
+@pytest.mark.parametrize("kind", ["ints", "texts", "objects", "U"])
+def test_arrays_that_another_thread_changes(kind):
+    values = {
+        "ints": np.arange(4000) % 50,
+        "texts": objects(list("abcdefgh") * 500),
+        "objects": objects([("a", i % 9) for i in range(4000)]),
+        "U": np.array(list("abcdefgh") * 500),
+    }[kind]
+    others = {
+        "ints": [7, -(2**62), 10**6],
+        "texts": ["z" * 30, 7, None],
+        "objects": [7, None, "a"],
+        "U": ["", "ä", "𝄞"],
+    }[kind]
+    stop = threading.Event()
+
+    def change():
+        while not stop.is_set():
+            for other in others:
+                values[::7] = other
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        keys = Keys()
+        for _ in range(50):
+            number(keys, values, len(values), 500)
+    finally:
+        stop.set()
+        thread.join()
+    assert len({*cells_of(keys)}) == len(keys)
+    assert keys == keys.copy()

@@ -18,6 +18,8 @@ class RecordTable:
 
 @final
 class IntTable:
+    low: int
+    high: int
     def __new__(cls) -> Self: ...
     def __len__(self) -> int: ...
     @property

@@ -48,8 +48,9 @@ cdef enum:
     ROOM = 64   # records that fit at first
     MOST = 1 << 30  # records that ever fit
     BLOCK = 1024    # rows between two looks at the window
-    AHEAD = 12      # keys of a large table
-    LARGE = 1 << 12  # keys that caches do not hold
+    NEAR = 1 << 12  # records that the nearest cache holds
+    STEP = 64       # keys whose slots are asked for at once
+    AHEAD = 16      # records, where all are put into slots
     WINDOW = 1 << 17  # keys that a window may span, however few they are
     SPREAD = 8      # keys of the range for each that is there
 
@@ -59,19 +60,23 @@ ctypedef fused code_t:
     uint8_t
 
 
+cdef inline uint64_t hash_word(uint64_t h) noexcept nogil:
+    h ^= h >> 32  # of floats, the lower bits are often zero
+    h *= <uint64_t>0x9E3779B97F4A7C15
+    return h ^ h >> 32
+
+
 cdef inline uint64_t hash_record(const char* record, Py_ssize_t size) noexcept nogil:
     cdef uint64_t h = 0, word
     while size >= 8:
         memcpy(&word, record, 8)
-        h = (h ^ word) * <uint64_t>0x9E3779B97F4A7C15
-        h ^= h >> 32
+        h = hash_word(h ^ word)
         record += 8
         size -= 8
     if size:
         word = 0
         memcpy(&word, record, size)
-        h = (h ^ word) * <uint64_t>0x9E3779B97F4A7C15
-        h ^= h >> 32
+        h = hash_word(h ^ word)
     return h
 
 
@@ -90,6 +95,7 @@ cdef class RecordTable:
     cdef readonly Py_ssize_t itemsize, limit
     cdef readonly Py_ssize_t missing  # number that no record has, or -1
     cdef Py_ssize_t count, room
+    cdef Py_ssize_t indexed  # records that have slots, the first ones
     cdef uint64_t mask
     cdef char* records
     cdef int32_t* slots  # number of a record + 1, or 0
@@ -115,8 +121,7 @@ cdef class RecordTable:
 
     cdef int grow(self, Py_ssize_t room) except -1:
         # Room for more records, and slots of which no more than a quarter is taken.
-        cdef Py_ssize_t capacity = 16, number
-        cdef uint64_t slot
+        cdef Py_ssize_t capacity = 16
         cdef char* records = <char*>realloc(self.records, room * self.itemsize)
         cdef int32_t* slots
         if records == NULL:
@@ -131,15 +136,29 @@ cdef class RecordTable:
         self.slots = slots
         self.mask = capacity - 1
         self.room = room
-        for number in range(self.count):
+        self.index(0, self.indexed)
+        return 0
+
+    cdef void index(self, Py_ssize_t start, Py_ssize_t stop) noexcept:
+        # Slots for some records, in their order.
+        cdef Py_ssize_t number, size = self.itemsize
+        cdef uint64_t slot
+        cdef int32_t* slots = self.slots
+        cdef const char* records = self.records
+        for number in range(start, stop):
+            if number + AHEAD < stop:
+                slot = hash_record(records + (number + AHEAD) * size, size)
+                prefetch(&slots[slot & self.mask])
             if number == self.missing:
                 continue
-            slot = hash_record(records + number * self.itemsize, self.itemsize)
-            slot &= self.mask
+            slot = hash_record(records + number * size, size) & self.mask
             while slots[slot]:
                 slot = (slot + 1) & self.mask
             slots[slot] = <int32_t>(number + 1)
-        return 0
+
+    cdef inline void index_all(self) noexcept:
+        self.index(self.indexed, self.count)
+        self.indexed = self.count
 
     cdef inline Py_ssize_t find(
         self,
@@ -160,45 +179,59 @@ cdef class RecordTable:
 
     cdef Py_ssize_t insert(self, const char* record, uint64_t slot) except -2:
         # Number of a new record; -1 where they are too many.
-        cdef Py_ssize_t number = self.count, size = self.itemsize
+        cdef Py_ssize_t number, room = self.room
+        number = self.append(record)
+        if number < 0:
+            return -1
+        if self.room != room:
+            slot = hash_record(record, self.itemsize) & self.mask
+            while self.slots[slot]:
+                slot = (slot + 1) & self.mask
+        self.slots[slot] = <int32_t>(number + 1)
+        self.indexed = self.count
+        return number
+
+    cdef inline Py_ssize_t append(self, const char* record) except -2:
+        # Likewise of one that is known to be new, which gets no slot before index_all.
+        cdef Py_ssize_t number = self.count
         if number == self.limit:
             return -1
         if number == self.room:
             self.grow(min(2 * number, self.limit))
-            slot = hash_record(record, size) & self.mask
-            while self.slots[slot]:
-                slot = (slot + 1) & self.mask
-        memcpy(self.records + number * size, record, size)
-        self.slots[slot] = <int32_t>(number + 1)
+        if record == NULL:
+            memset(self.records + number * self.itemsize, 0, self.itemsize)
+        else:
+            memcpy(self.records + number * self.itemsize, record, self.itemsize)
         self.count += 1
         return number
 
     cdef Py_ssize_t find_missing(self, bint add) except -2:
         # Number of what is missing: a record that is never looked up.
         if self.missing < 0 and add:
-            if self.count == self.limit:
+            self.missing = self.append(NULL)
+            if self.missing < 0:
                 raise OverflowError("too many different keys")
-            if self.count == self.room:
-                self.grow(min(2 * self.count, self.limit))
-            memset(self.records + self.count * self.itemsize, 0, self.itemsize)
-            self.missing = self.count
-            self.count += 1
+            if self.indexed == self.missing:
+                self.indexed = self.count
         return self.missing
 
     def truncate(self, Py_ssize_t count):
         """Forget all records numbered `count` and above."""
-        cdef uint64_t slot
         # The last record took a slot that no other one has passed by.
         while self.count > max(count, <Py_ssize_t>0):
             self.count -= 1
             if self.count == self.missing:
                 self.missing = -1
-                continue
-            slot = hash_record(self.records + self.count * self.itemsize, self.itemsize)
-            slot &= self.mask
-            while self.slots[slot] != self.count + 1:
-                slot = (slot + 1) & self.mask
-            self.slots[slot] = 0
+            elif self.count < self.indexed:
+                self.release(self.count)
+        self.indexed = min(self.indexed, self.count)
+
+    cdef void release(self, Py_ssize_t number) noexcept:
+        cdef Py_ssize_t size = self.itemsize
+        cdef uint64_t slot = hash_record(self.records + number * size, size) & self.mask
+        while self.slots[slot] != number + 1:
+            slot = (slot + 1) & self.mask
+        self.slots[slot] = 0
 
     cdef inline bint find_all(
         self, const char* records, Py_ssize_t size, Py_ssize_t n, code_t* numbers
@@ -445,12 +478,12 @@ cdef class IntTable:
     cdef RecordTable table
     cdef int32_t* window  # number of the key base + i, + 1; or 0
     cdef uint64_t base, span
-    cdef int64_t low, high  # of all keys
+    cdef readonly int64_t low, high  # of all keys; low > high where there are none
     cdef Py_ssize_t fitted  # keys when the window was last looked at
 
     def __cinit__(self):
         self.table = RecordTable(8, MOST)
-        self.low = 1  # above high: there are none
+        self.low = 1
 
     def __dealloc__(self):
         free(self.window)
@@ -478,6 +511,10 @@ cdef class IntTable:
                 self.window[offset] = 0
         self.table.truncate(count)
         self.fitted = min(self.fitted, self.table.count)
+        self.low, self.high = 1, 0
+        for i in range(self.table.count):
+            if i != self.table.missing:
+                self.reach(keys[i])
 
     def number(
         self,
@@ -531,50 +568,109 @@ cdef class IntTable:
         bint add,
     ) except -1:
         cdef uint16_t left[BLOCK]
-        cdef Py_ssize_t n_left = 0, i, j, number
-        cdef uint64_t offset, slot = 0
-        cdef int32_t* window = self.window
-        cdef uint64_t base = self.base, span = self.span
-        cdef RecordTable table = self.table
+        cdef Py_ssize_t n_left = 0, i, j
+        cdef uint64_t offset, base = self.base, span = self.span
+        cdef const int32_t* window = self.window
+        cdef int64_t number, all_found = 0
+        cdef bint outside = False
         if mask == NULL and span:
             for i in range(n):
                 offset = <uint64_t>keys[i] - base
-                number = window[offset] if offset < span else 0
-                numbers[i] = number - 1
+                number = (window[offset] if offset < span else 0) - 1
+                numbers[i] = number
+                all_found |= number
+            if all_found >= 0:
+                return 0
+            for i in range(n):
                 left[n_left] = <uint16_t>i
-                n_left += number == 0
+                if numbers[i] < 0:
+                    n_left += 1
+                    outside = outside or <uint64_t>keys[i] - base >= span
+            if not outside:
+                for j in range(n_left):
+                    self.look_inside(keys[left[j]], &numbers[left[j]], add)
+                return 0
         else:
             for i in range(n):
                 left[i] = <uint16_t>i
             n_left = n
+        self.table.index_all()
+        for j in range(0, n_left, STEP):
+            self.look_up(
+                keys, mask, left + j, min(n_left - j, <Py_ssize_t>STEP), numbers, add
+            )
+        return 0
+
+    cdef inline int look_inside(
+        self, int64_t key, int64_t* number, bint add
+    ) except -1:
+        # What the window does not know is new: no need of the table's slots.
+        cdef uint64_t offset = <uint64_t>key - self.base
+        if self.window[offset] == 0 and add:
+            number[0] = self.table.append(<const char*>&key)
+            if number[0] < 0:
+                raise OverflowError("too many different keys")
+            self.window[offset] = <int32_t>(number[0] + 1)
+            self.reach(key)
+        number[0] = self.window[offset] - 1
+        return 0
+
+    cdef int look_up(
+        self,
+        const int64_t* keys,
+        const uint8_t* mask,    # or NULL
+        uint16_t* rows,         # of the keys; overwritten
+        Py_ssize_t n,           # up to STEP
+        int64_t* numbers,       # OUT at these rows
+        bint add,
+    ) except -1:
+        cdef RecordTable table = self.table
+        cdef const int32_t* slots = table.slots
+        cdef const int64_t* known = <const int64_t*>table.records
+        cdef uint32_t slot_of[STEP]
+        cdef Py_ssize_t n_left = 0, i, j, number
+        cdef uint64_t offset, slot = 0, slot_mask = table.mask
+        cdef bint is_other
+        for j in range(n):
+            slot = hash_word(<uint64_t>keys[rows[j]]) & slot_mask
+            slot_of[j] = <uint32_t>slot
+            prefetch(&slots[slot])
+        if table.count > NEAR:
+            for j in range(n):
+                number = slots[slot_of[j]]
+                prefetch(&known[number - (number > 0)])
+        for j in range(n):
+            i = rows[j]
+            number = slots[slot_of[j]] - 1
+            numbers[i] = number
+            rows[n_left] = <uint16_t>i
+            # All that is new or in another slot, in its order.
+            is_other = number < 0 or known[number] != keys[i]
+            if mask != NULL and mask[i]:
+                is_other = True
+            n_left += is_other
         for j in range(n_left):
-            if table.count > LARGE and j + AHEAD < n_left:
-                slot = hash_record(<const char*>&keys[left[j + AHEAD]], 8) & table.mask
-                prefetch(&table.slots[slot])
-                slot = hash_record(<const char*>&keys[left[j + AHEAD // 2]], 8)
-                number = table.slots[slot & table.mask]
-                prefetch(table.records + 8 * (number - (number > 0)))
-            i = left[j]
+            i = rows[j]
             if mask != NULL and mask[i]:
                 numbers[i] = table.find_missing(add)
-                continue
-            offset = <uint64_t>keys[i] - base
-            if offset < span and window[offset]:
-                numbers[i] = window[offset] - 1
                 continue
             number = table.find(<const char*>&keys[i], 8, &slot)
             if number < 0 and add:
                 number = table.insert(<const char*>&keys[i], slot)
                 if number < 0:
                     raise OverflowError("too many different keys")
-                if offset < span:
-                    window[offset] = <int32_t>(number + 1)
-                if self.low > self.high:
-                    self.low = self.high = keys[i]
-                self.low = min(self.low, keys[i])
-                self.high = max(self.high, keys[i])
+                offset = <uint64_t>keys[i] - self.base
+                if offset < self.span:
+                    self.window[offset] = <int32_t>(number + 1)
+                self.reach(keys[i])
             numbers[i] = number
         return 0
+
+    cdef inline void reach(self, int64_t key) noexcept:
+        if self.low > self.high:
+            self.low = self.high = key
+        self.low = min(self.low, key)
+        self.high = max(self.high, key)
 
     cdef int fit(self) except -1:
         # Let the window span all keys, if that takes no more than they do.
