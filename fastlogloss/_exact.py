@@ -25,9 +25,9 @@ class State(NamedTuple):
     sums : tuple of int
         Those of `SUMS`: powers of the weight w of a row and of its loss l.
     counts : tuple of int
-        Those of `COUNTS`: rows; rows of weight zero; rows whose loss is infinite, by the
-        sign of the weight, which `sums` leave out; powers that they leave out because
-        no double holds them.
+        Those of `COUNTS`: rows; rows of weight zero; rows whose loss is infinite, by
+        the sign of the weight, which `sums` leave out; powers that they leave out
+        because no double holds them.
     classes : tuple of int
         Sum of the weights of each class.
     """

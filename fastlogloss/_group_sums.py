@@ -1,8 +1,10 @@
 """The exact sums of groups: a matrix of integers, a row of it for each group.
 
 The layout is that of `sinks_groups.pxi`: of a quad the highest digit comes first. A
-quad without digits takes no room; a window of digits widens for all groups where one row
-needs more. The sums of a group are as long as lines of the caches, and aligned to them.
+quad without digits takes no room; a window of digits widens for all groups where one
+row needs more. The sums of a group begin and end with a line of the caches.
+
+Longer than a room should be: the layout is all there is, and nobody else knows it.
 """
 
 from collections.abc import Iterator
@@ -275,10 +277,7 @@ class GroupSums:
         return not difference._cells.any()
 
     def _rounded(self, place: Digits) -> NDArray[np.float64]:
-        at, n, step, low = place
-        if not n:
-            return np.zeros(self.n_groups)
-        return _kernels.loops.round_cells(self._used, at, n, step, low)
+        return _round(self._used, place) if place.n else np.zeros(self.n_groups)
 
     def floats(self, order: NDArray[np.int64]) -> Sums:
         """Sums as floats, rounded once, of groups in this order."""
@@ -293,12 +292,15 @@ class GroupSums:
             else:
                 sums.append(self._rounded(self._place(_LOSS, _SAME[quad, lane])))
         used = self._rounded(self._place(*_USED)) if self.is_weighted else n
-        classes = [self._rounded(self._place_of_class(j)) for j in range(self.n_classes)]
+        classes = [
+            self._rounded(self._place_of_class(j)) for j in range(self.n_classes)
+        ]
         if self.n_classes == 2:
             classes[0] = self._rest()
         moments = Moments(used[order], *(x[order] for x in sums))
-        counts = (self._used[order, i] for i in (1, 2, 3))
-        return Sums(rows[order], moments, *counts, [x[order] for x in classes])
+        up, down, beyond = (self._used[order, i] for i in (1, 2, 3))
+        of_classes = [x[order] for x in classes]
+        return Sums(rows[order], moments, up, down, beyond, of_classes)
 
     def _rest(self) -> NDArray[np.float64]:
         """Weight that is not of the second of two classes, rounded once."""
@@ -313,7 +315,7 @@ class GroupSums:
         for place, sign in places:
             for i, column in enumerate(place.columns, place.low - first):
                 digits[:, i] += sign * self._used[:, column]
-        return _kernels.loops.round_cells(digits, 0, last - first, 1, first)
+        return _round(digits, Digits(0, last - first, 1, first))
 
     def state(self, number: int | None = None) -> State:
         """The sums of a group; or of all."""
@@ -356,6 +358,11 @@ def _new_cells(n: int, size: int) -> tuple[NDArray[np.int64], Matrix]:
     """Zeros that begin a line, and the memory that they are in."""
     memory = np.zeros(n * size + _LINE, np.int64)
     return memory, _lines(memory, n, size)
+
+
+def _round(cells: Matrix, place: Digits) -> NDArray[np.float64]:
+    rounded: NDArray[np.float64] = _kernels.loops.round_cells(cells, *place)
+    return rounded
 
 
 def _sum(digits: NDArray[np.int64]) -> int:

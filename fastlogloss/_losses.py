@@ -215,7 +215,7 @@ def explain_weight(problem: Problem) -> str:
         return f"sample_weight must be finite, got {w[at]} in {place(at)}"
     least, most = 2.0**-300, 2.0**300
 
-    def is_beyond(w: Array) -> Array:
+    def is_beyond(w: Array) -> Any:
         size = np.abs(w.astype(np.float64))
         return (w != 0) & ~((size >= least) & (size <= most))
 

@@ -10,7 +10,7 @@ import numpy as np
 from fastlogloss import _intervals
 from fastlogloss._batches import Batches
 from fastlogloss._engine import Spec, add
-from fastlogloss._intervals import ConfidenceInterval, Moments
+from fastlogloss._intervals import ConfidenceInterval, Estimate, Moments
 from fastlogloss._labels import Codes
 
 
@@ -25,15 +25,6 @@ class Sums(NamedTuple):
     classes: list[Any]  # sum of the weights of each class
 
 
-class Spread(NamedTuple):
-    """How far a mean may be from what it estimates."""
-
-    mean: Any
-    standard_error: Any
-    skewness: Any
-    n: Any
-
-
 class Statistics:
     """Loss, entropies and intervals, of what `_sums` returns."""
 
@@ -44,20 +35,18 @@ class Statistics:
     def _sums(self) -> Sums:
         raise NotImplementedError
 
-    def _spread(self) -> Spread:
+    def _estimate(self) -> Estimate:
         sums = self._sums()
-        moments = sums.moments
-        error = _intervals.standard_error(moments)
-        skewness = _intervals.skewness(moments)
+        found = _intervals.estimate(sums.moments)
         lost = (sums.infinite + sums.minus_infinite + sums.beyond) > 0
-        error = np.where(lost, np.nan, error)
-        skewness = np.where(lost, np.nan, skewness)
-        return Spread(self._loss(sums), error, skewness, moments.n)
+        error: Any = np.where(lost, np.nan, found.standard_error)
+        return found._replace(mean=self._loss(sums), standard_error=error)
 
     @staticmethod
     def _loss_sum(sums: Sums) -> Any:
         up, down = sums.infinite > 0, sums.minus_infinite > 0
-        infinite = np.where(up & down, np.nan, np.where(up, np.inf, -np.inf))
+        signed = np.where(up, np.inf, -np.inf)
+        infinite = np.where(up & down, np.nan, signed)
         return np.where(up | down, infinite, sums.moments.wl)
 
     def _loss(self, sums: Sums) -> Any:
@@ -157,7 +146,7 @@ class Statistics:
         deviation of the losses over :math:`\sqrt{n}`. NaN for fewer than two rows, and
         where a loss is infinite or its cube beyond the range of doubles.
         """
-        return _plain(self._spread().standard_error)
+        return _plain(self._estimate().standard_error)
 
     def confidence_interval(
         self,
@@ -188,9 +177,9 @@ class Statistics:
         P. Hall (1992). On the removal of skewness by transformation. Journal of the
         Royal Statistical Society B 54, pp. 221-228.
         """
-        spread = self._spread()
+        found = self._estimate()
         interval = _intervals.confidence_interval(
-            *spread, confidence_level=confidence_level, method=method
+            *found, confidence_level=confidence_level, method=method
         )
         return ConfidenceInterval(_plain(interval.low), _plain(interval.high))
 

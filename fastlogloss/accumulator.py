@@ -233,11 +233,11 @@ class LogLossAccumulator(Statistics):
 
     def _sums(self) -> Sums:
         if self._floats is None:
-            rows, zeros, *lost = self._state.counts
+            rows, zeros, up, down, beyond = map(np.int64, self._state.counts)
             floats = (np.float64(to_float(x)) for x in self._state.sums)
             classes = [np.float64(to_float(x)) for x in self._state.classes]
             moments = Moments(np.float64(rows - zeros), *floats)
-            self._floats = Sums(rows, moments, *map(np.int64, lost), classes)
+            self._floats = Sums(rows, moments, up, down, beyond, classes)
         return self._floats
 
     def to_dict(self) -> dict[str, Any]:
@@ -292,8 +292,8 @@ class LogLossAccumulator(Statistics):
         for name, version in (("format", FORMAT), ("row_losses", ROW_LOSSES)):
             if state.get(name) != version:
                 raise ValueError(
-                    f"the state has version {state.get(name)!r} of {name}, this release "
-                    f"{version}: they do not merge"
+                    f"the state has version {state.get(name)!r} of {name}, this "
+                    f"release {version}: they do not merge"
                 )
         try:
             batches = Batches(

@@ -9,10 +9,9 @@ from fastlogloss import _intervals, _kernels
 from fastlogloss._batches import Batches, exact_sums
 from fastlogloss._errors import Names, Objection, in_our_words, raise_changed
 from fastlogloss._exact import State, empty_state, to_float
-from fastlogloss._intervals import ConfidenceInterval, Moments
+from fastlogloss._intervals import ConfidenceInterval, Estimate, Moments
 from fastlogloss._losses import write_part
 from fastlogloss._problem import Problem
-from fastlogloss._statistics import Spread
 from fastlogloss.accumulator import LogLossAccumulator
 from fastlogloss.groups import GroupedLogLoss
 
@@ -156,7 +155,7 @@ class LogLossComparison:
 
     def _set(self, batches: Batches, confidence_level: float) -> None:
         self._batches = batches
-        _intervals.check_level(confidence_level)
+        _intervals.check_method(confidence_level, "hall")
         self.confidence_level = confidence_level
         # Sums of the losses of each model and, without groups, of their difference.
         self._a = self._b = empty_state(len(self._batches.classes))
@@ -245,7 +244,7 @@ class LogLossComparison:
             found = _kernels.loops.sum_exactly(difference, w)
             if found is None:
                 raise_changed()
-            total = total.plus(State(*found, ()))
+            total = total.plus(State(found[0], found[1], ()))
         return total
 
     @property
@@ -355,32 +354,25 @@ class LogLossComparison:
         weight = to_float(self._a.sums[0])
         return to_float(self._a.sums[1] - self._b.sums[1]) / weight if weight else nan
 
-    def _spread(self) -> Spread:
-        difference = np.float64(self.difference)
+    def _estimate(self) -> Estimate:
+        lost = any(self._a.counts[2:4]) or any(self._b.counts[2:4])
         if self._clusters is not None:
             of_a, of_b = (groups._sums() for groups in self._clusters)
-            u = of_a.moments.wl - of_b.moments.wl
-            spread = Spread(*_intervals.clustered(u, of_a.moments.w))
-            lost = any(self._a.counts[2:4]) or any(self._b.counts[2:4])
+            sums = of_a.moments.wl - of_b.moments.wl
+            found = _intervals.clustered(sums, of_a.moments.w)
         else:
-            rows, zeros, up, down, beyond = self._difference.counts
+            rows, zeros, *others = self._difference.counts
             floats = (np.float64(to_float(x)) for x in self._difference.sums)
-            moments = Moments(np.float64(rows - zeros), *floats)
-            spread = Spread(
-                difference,
-                _intervals.standard_error(moments),
-                _intervals.skewness(moments),
-                moments.n,
-            )
-            lost = up + down + beyond > 0
+            found = _intervals.estimate(Moments(np.float64(rows - zeros), *floats))
+            lost = lost or any(others)
         if lost:
-            spread = spread._replace(standard_error=np.float64(nan))
-        return spread._replace(mean=difference)
+            found = found._replace(standard_error=np.float64(nan))
+        return found._replace(mean=np.float64(self.difference))
 
     @property
     def standard_error(self) -> float:
         """Standard error of `difference`; with groups it is cluster-robust."""
-        return float(self._spread().standard_error)
+        return float(self._estimate().standard_error)
 
     def confidence_interval(
         self,
@@ -403,20 +395,21 @@ class LogLossComparison:
         """
         level = self.confidence_level if confidence_level is None else confidence_level
         interval = _intervals.confidence_interval(
-            *self._spread(), confidence_level=level, method=method
+            *self._estimate(), confidence_level=level, method=method
         )
         return ConfidenceInterval(float(interval.low), float(interval.high))
 
     @property
     def pvalue(self) -> float:
-        """Two-sided, of no difference: below 0.05 where Hall's 95 % interval has no 0."""
-        return float(_intervals.pvalue(*self._spread()))
+        """Two-sided: below 0.05 where Hall's 95 % interval leaves out zero."""
+        return float(_intervals.pvalue(*self._estimate()))
 
     def _warn(self) -> None:
         """Warn of few events or groups."""
         weights = [to_float(weight) for weight in self._a.classes]
-        share = max(weights) / sum(weights) if sum(weights) > 0 else 1.0
-        _intervals.warn_of_few((1.0 - share) * self.n_samples, self.n_groups)
+        n = self._a.counts[0] - self._a.counts[1]
+        share = min(weights) / sum(weights) if sum(weights) > 0 else 0.0
+        _intervals.warn_of_few(round(share * n), self.n_groups)
 
 
 def _restored(

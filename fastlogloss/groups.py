@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 from fastlogloss import _intervals, _kernels
 from fastlogloss._batches import Batches
-from fastlogloss._group_sums import GroupSums
 from fastlogloss._errors import Names, Objection, in_our_words
 from fastlogloss._exact import State
 from fastlogloss._frames import new_frame
+from fastlogloss._group_sums import GroupSums
 from fastlogloss._groups import Keys
-from fastlogloss._intervals import ConfidenceInterval, Moments
+from fastlogloss._intervals import Estimate
 from fastlogloss._losses import explain_weight, sums_of
 from fastlogloss._policy import remark
 from fastlogloss._problem import Problem
-from fastlogloss._statistics import Spread, Statistics, Sums
+from fastlogloss._statistics import Statistics, Sums
 from fastlogloss.accumulator import LogLossAccumulator
 
 _CHUNK = 32768  # rows whose groups are numbered at once
@@ -238,8 +238,8 @@ class GroupedLogLoss(Statistics):
         self._forget()
         done = 0
         try:
-            for done in self._steps(problem, reader, n, take_away):
-                pass
+            for n_done in self._steps(problem, reader, n, take_away):
+                done = n_done
             if take_away and (
                 len(self._keys) > before or not self._group_sums.are_consistent()
             ):
@@ -466,19 +466,15 @@ class ClusteredLogLoss(Statistics):
         self._accumulator = LogLossAccumulator._of(groups._batches, state)
         sums = groups._sums()
         self.n_groups = len(groups)
-        lost = state.counts[2] + state.counts[3] > 0
-        self._clusters = Spread(
-            *_intervals.clustered(sums.moments.wl, sums.moments.w)
-        )
-        if lost:
-            self._clusters = self._clusters._replace(
-                standard_error=np.float64(np.nan), skewness=np.float64(np.nan)
-            )
+        found = _intervals.clustered(sums.moments.wl, sums.moments.w)
+        if state.counts[2] or state.counts[3]:
+            found = found._replace(standard_error=np.float64(np.nan))
+        self._clusters = found
 
     def _sums(self) -> Sums:
         return self._accumulator._sums()
 
-    def _spread(self) -> Spread:
+    def _estimate(self) -> Estimate:
         return self._clusters._replace(mean=self._loss(self._sums()))
 
     def __repr__(self) -> str:

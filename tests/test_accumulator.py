@@ -98,7 +98,9 @@ class TestOneState:
         y, p, w = rng.integers(0, 2, 9999), rng.random(9999), rng.random(9999)
         lines = "\n".join(line.strip() for line in code.strip().splitlines())
         state = json.loads(run_python("-c", lines).stdout)
-        assert LogLossAccumulator.from_dict(state) == LogLossAccumulator().update(y, p, w)
+        assert LogLossAccumulator.from_dict(state) == LogLossAccumulator().update(
+            y, p, w
+        )
 
     def test_forms_of_the_same_numbers(self):
         y, p, w = random_rows(6, 500)
@@ -176,7 +178,10 @@ class TestStatistics:
                 mpmath.mpf(a) if b else 1 - mpmath.mpf(a)
                 for a, b in zip(p.tolist(), y.tolist(), strict=True)
             ]
-            terms = [-mpmath.mpf(c) * mpmath.log(x) for c, x in zip(w.tolist(), q, strict=True)]
+            terms = [
+                -mpmath.mpf(c) * mpmath.log(x)
+                for c, x in zip(w.tolist(), q, strict=True)
+            ]
             true = mpmath.fsum(terms) / mpmath.fsum(map(mpmath.mpf, w.tolist()))
             found = LogLossAccumulator().update(y, p, w).loss
             assert abs(found - true) <= 1e-15 * true
@@ -207,7 +212,9 @@ class TestStatistics:
     def test_nothing(self):
         empty = LogLossAccumulator()
         assert empty.n_samples == empty.weight_sum == empty.loss_sum == 0
-        assert np.isnan([empty.loss, empty.d2, empty.null_loss, empty.standard_error]).all()
+        assert np.isnan(
+            [empty.loss, empty.d2, empty.null_loss, empty.standard_error]
+        ).all()
         assert np.isnan(empty.confidence_interval()).all()
         assert repr(empty) == "LogLossAccumulator(n_samples=0, loss=nan)"
 
