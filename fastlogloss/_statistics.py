@@ -57,6 +57,7 @@ class Statistics:
     def _null(self, sums: Sums) -> Any:
         spec, w = self._batches.spec, sums.moments.w
         low = spec.eps or 0.0
+        shares: Any
         with np.errstate(all="ignore"):
             shares = np.array([of_class / w for of_class in sums.classes])
         is_known = np.isfinite(shares).all(axis=0)
@@ -68,8 +69,8 @@ class Statistics:
         losses = np.empty(clipped.size)
         ones = Codes(np.ones(clipped.size, np.uint8))
         add(ones, clipped, None, Spec(eps=low), losses)
-        losses = losses.reshape(targets.shape)
-        terms = np.where(targets == 0, 0.0, targets * losses)
+        products = targets * losses.reshape(targets.shape)
+        terms = np.where(targets == 0, 0.0, products)
         null = terms[0]
         for term in terms[1:]:
             null = null + term
