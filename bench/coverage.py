@@ -32,11 +32,11 @@ ROWS = {
     "clicks, 2 %": ((-4.5, 1.0), (1.3, 0.2), (100, 200, 500, 1000, 10_000)),
     "sharp probabilities": ((0.0, 4.0), (1.3, 0.2), (100, 1000)),
 }
-REPEATS = {100: 3000, 200: 3000, 500: 3000, 1000: 2000, 10_000: 500}
-BOOTSTRAPPED = 500  # repeats at the most; none of more rows than
+REPEATS = {100: 10_000, 200: 10_000, 500: 10_000, 1000: 5000, 10_000: 2000}
+BOOTSTRAPPED = 1000  # repeats at the most; none of more rows than
 BOOTSTRAPPED_ROWS = 1000
 CLUSTERS = (5, 10, 20, 30, 50, 100, 300)
-CLUSTER_REPEATS = 2000
+CLUSTER_REPEATS = 4000
 CLUSTER_ROWS = 20
 
 

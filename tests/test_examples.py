@@ -13,6 +13,7 @@ import fastlogloss
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NAMES = {
     "blending",
+    "is_the_difference_real",
     "temperature_scaling",
     "ten_points",
     "two_circles",
@@ -146,3 +147,35 @@ class TestBlending:
         assert loss == pytest.approx(their_loss, rel=1e-14)
         np.testing.assert_allclose(gradient, their_gradient, rtol=1e-14)
         assert not gradient[:2].any()
+
+
+@pytest.mark.skipif(
+    not hasattr(fastlogloss, "compare_log_loss"), reason="the functions are to come"
+)
+class TestIsTheDifferenceReal:
+    def test_intervals(self, run):
+        result = run("is_the_difference_real")
+        unpaired, paired, naive, robust = result["differences"]
+        width = [x["high"] - x["low"] for x in (unpaired, paired, naive, robust)]
+        # Pairing tells what two intervals do not; more splits are not more digits.
+        assert unpaired["low"] < 0 < unpaired["high"]
+        assert paired["high"] < 0
+        assert width[0] > 4 * width[1]
+        assert width[3] == pytest.approx(width[1], rel=0.1)
+        assert width[2] < width[3] / 1.9
+
+        y, (first, second) = result["labels"], result["scores"]
+        losses = [fastlogloss.sample_log_loss(y, p[0]) for p in (first, second)]
+        rows = losses[0] - losses[1]
+        comparison = result["comparison"]
+        assert comparison.difference == pytest.approx(rows.mean(), rel=1e-12)
+        error = rows.std(ddof=1) / np.sqrt(len(y))
+        assert comparison.standard_error == pytest.approx(error, rel=1e-9)
+        assert comparison.pvalue < 1e-10
+
+    def test_segments(self, run):
+        result = run("is_the_difference_real", "--splits", "2")
+        for found in result["segments"].values():
+            assert found["segment"] == ["1 faint", "2 light", "3 dark", "4 bold"]
+            assert (found["low"] < found["loss"]).all()
+            assert (found["loss"] < found["high"]).all()
