@@ -82,7 +82,7 @@ class LogLossAccumulator(Statistics):
     >>> week - tuesday == monday
     True
     >>> round(week.standard_error, 4)
-    0.0838
+    0.0798
     """
 
     __slots__ = ("_batches", "_floats", "_state")

@@ -50,8 +50,16 @@ def log_loss_by_group(
         Missing keys are a group of their own.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows; some may be negative.
-    classes, eps, from_logits, soft_targets, label_smoothing
-        As of :class:`LogLossAccumulator`.
+    classes : array-like of shape (n_classes,), default=(0, 1)
+        The label of each column of the scores, in this order.
+    eps : "auto" or float in [0, 0.5), default="auto"
+        Where to clip probabilities; "auto" is 2.2e-16, whatever their dtype.
+    from_logits : bool, default=False
+        Scores are logits.
+    soft_targets : bool, default=False
+        `y_true` holds targets in [0, 1] instead of labels.
+    label_smoothing : float in [0, 1), default=0.0
+        Share of every target that is spread evenly over all classes.
 
     Returns
     -------

@@ -438,7 +438,7 @@ default=None
         >>> loss = LogLoss([0, 1] * 50)
         >>> found = loss.compare([0.1, 0.8, 0.3, 0.6] * 25, [0.5, 0.5] * 50)
         >>> round(found.difference, 6)
-        -0.391769
+        -0.394146
         """
         from fastlogloss.comparison import LogLossComparison
 

@@ -149,9 +149,6 @@ class TestBlending:
         assert not gradient[:2].any()
 
 
-@pytest.mark.skipif(
-    not hasattr(fastlogloss, "compare_log_loss"), reason="the functions are to come"
-)
 class TestIsTheDifferenceReal:
     def test_intervals(self, run):
         result = run("is_the_difference_real")
