@@ -265,7 +265,7 @@ cdef struct Groups
 # Loads rows of a tile, checks them, and turns them into factor and linear; derivatives
 # it stores. Returns the union of BAD_*.
 ctypedef int (*loss_function)(const Call*, Tile*) noexcept nogil
-# Takes factor and linear of a tile to wherever they are wanted. Returns BAD_WEIGHT or 0.
+# Takes factor and linear of a tile to wherever they are wanted. Returns a BAD_*, or 0.
 ctypedef int (*sink_function)(const Call*, Tile*) noexcept nogil
 
 

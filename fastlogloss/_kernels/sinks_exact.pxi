@@ -1,8 +1,8 @@
 # The exact sink: sums that no order, split or thread changes (design O).
 #
 # A row with weight w, loss l and t = w l adds w, t and, for the moments, w w, w t, t t,
-# w w w, w w t, w t t and t t t: doubles, each product rounded once. Without weights w is
-# 1, and 3 sums are all: those of l, l l and l l l.
+# w w w, w w t, w t t and t t t: doubles, each product rounded once. Without weights w
+# is 1, and 3 sums are all: those of l, l l and l l l.
 
 cdef enum:
     # The sums of a ledger.

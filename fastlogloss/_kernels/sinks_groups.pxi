@@ -3,8 +3,8 @@
 # A cell holds the sums of a group, in the digits of exact.h: counts, then quads of four
 # sums each, digit by digit, then the classes, where there are more than two. A quad has
 # the digits that data have needed so far, its window, the highest first, and all cells
-# are alike. Where a tile needs more digits, nothing of it is added, and the caller makes
-# room.
+# are alike. Where a tile needs more digits, nothing of it is added, and the caller
+# makes room.
 #
 # The numbers of a tile are cut into digits, one after the other, and each row adds four
 # of them at once to its cell: 12 additions of a row become 3. Of many groups the time
