@@ -18,6 +18,13 @@ from fastlogloss._weights import read_weights
 EPS = 2.0**-52  # of "auto", whatever the dtype of a batch: every road to one number
 _SHORT = 8192  # scores
 _NAMES = Names()
+_DEFAULTS = {
+    "eps": EPS,
+    "from_logits": False,
+    "soft_targets": False,
+    "label_smoothing": 0.0,
+}
+OPTIONS = tuple(_DEFAULTS)
 
 
 def exact_sums(problem: Problem) -> State:
@@ -34,6 +41,8 @@ class Batches:
     ----------
     classes : tuple
     spec : Spec
+    options : dict
+        Those of the public classes, by name; without "auto".
     """
 
     __slots__ = ("_are_codes", "_kernels", "classes", "options", "spec")
@@ -85,9 +94,8 @@ class Batches:
     def text(self) -> str:
         """Arguments that are not the defaults, for a repr."""
         words = [f"classes={list(self.classes)}"]
-        defaults = {**Batches().options} if self.options["eps"] == EPS else {}
         for name, value in self.options.items():
-            if value != defaults.get(name, False):
+            if value != _DEFAULTS[name]:
                 words.append(f"{name}={value}")
         return ", ".join(words)
 

@@ -163,7 +163,10 @@ class GroupSums:
         numbers: NDArray[np.int64],
         take_away: bool,
     ) -> tuple[int, int]:
-        """Add rows to their groups; a status, and how many have been added."""
+        """Add rows to their groups; a status, and how many have been added.
+
+        These are the first rows; there may be fewer than asked for, to be gone on with.
+        """
         if self._uncarried + len(p) > _ROOM:
             # No group has had more rows than it holds: mostly much fewer.
             self._uncarried = int(self.n_rows.max(initial=0))
@@ -173,27 +176,24 @@ class GroupSums:
         if weights is not None and not self.is_weighted:
             self._weigh()
         kernel = new_spec(1 if p.ndim == 1 else p.shape[1], options, codes.tolerance)
-        done = 0
-        while True:
-            status, _, n_done, needs = kernel.add_to_groups(
-                codes.y[done:],
-                p[done:],
-                None if weights is None else weights[done:],
-                numbers[done:],
-                self._cells,
-                self._layout,
-                classes=codes.classes,
-                take_away=take_away,
-            )
-            done += n_done
-            if not status & _kernels.loops.NEEDS_ROOM:
-                return status, done
+        status, _, n_done, needs = kernel.add_to_groups(
+            codes.y,
+            p,
+            weights,
+            numbers,
+            self._cells,
+            self._layout,
+            classes=codes.classes,
+            take_away=take_away,
+        )
+        if status & _kernels.loops.NEEDS_ROOM:
             layout = self._layout.copy()
             for i, (first, last) in enumerate(needs):
                 if last > first and (self.is_weighted or i in (_LOSS, _CLASSES)):
                     # To move all groups is dear: one digit more than is needed.
                     _widen(layout[i], max(first - 1, 0), last)
             self._lay_out(layout)
+        return status & ~_kernels.loops.NEEDS_ROOM, n_done
 
     def _weigh(self) -> None:
         """Rows without weights are rows of weight 1."""

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fastlogloss._batches import Batches
+from fastlogloss._batches import OPTIONS, Batches
 from fastlogloss._errors import in_our_words
 from fastlogloss._exact import (
     COUNTS,
@@ -70,6 +70,8 @@ class LogLossAccumulator(Statistics):
 
     Rows whose weight is zero count in `n_samples` and nowhere else. Weights are 0, or
     from 4.9e-91 to 2.0e+90 in size.
+
+    One accumulator is for one thread: let each have its own, and merge them.
 
     Examples
     --------
@@ -296,10 +298,7 @@ class LogLossAccumulator(Statistics):
                     f"release {version}: they do not merge"
                 )
         try:
-            batches = Batches(
-                state["classes"],
-                *(state[name] for name in Batches().options),
-            )
+            batches = Batches(state["classes"], *(state[name] for name in OPTIONS))
             counts = tuple(state["counts"][name] for name in COUNTS)
             sums = tuple(from_text(state["sums"][name]) for name in SUMS)
             classes = tuple(map(from_text, state["class_weights"]))

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from fastlogloss import _intervals, _kernels
 from fastlogloss._batches import Batches
-from fastlogloss._errors import Names, Objection, in_our_words
+from fastlogloss._engine import INVALID
+from fastlogloss._errors import Objection, in_our_words, raise_changed
 from fastlogloss._exact import State
 from fastlogloss._frames import new_frame
 from fastlogloss._group_sums import GroupSums
@@ -21,7 +22,6 @@ from fastlogloss._statistics import Statistics, Sums
 from fastlogloss.accumulator import LogLossAccumulator
 
 _CHUNK = 32768  # rows whose groups are numbered at once
-_NAMES = Names()
 
 
 def log_loss_by_group(
@@ -136,7 +136,7 @@ class GroupedLogLoss(Statistics):
     4
     """
 
-    __slots__ = ("_batches", "_floats", "_group_sums", "_keys", "_order")
+    __slots__ = ("_batches", "_floats", "_group_sums", "_keys", "_n_rows", "_order")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(
@@ -162,6 +162,7 @@ class GroupedLogLoss(Statistics):
         self._batches = batches
         self._keys = Keys() if keys is None else keys
         self._group_sums = GroupSums(len(batches.classes)) if cells is None else cells
+        self._n_rows = int(self._group_sums.n_rows.sum())
         self._forget()
 
     def _forget(self) -> None:
@@ -244,50 +245,44 @@ class GroupedLogLoss(Statistics):
         # All but the weights is validated before the first row is added.
         remark(problem, sums_of(problem, check_only=True))
         self._forget()
-        done = 0
+        sign = -1 if take_away else 1
         try:
-            for n_done in self._steps(problem, reader, n, take_away):
-                done = n_done
+            self._steps(problem, reader, n, take_away)
             if take_away and (
                 len(self._keys) > before or not self._group_sums.are_consistent()
             ):
                 raise ValueError("some of the rows to be taken away were never added")
         except BaseException:
-            for _ in self._steps(problem, reader, done, not take_away):
-                pass
+            # The first rows have been added, as many as are too many now: exactly these
+            # are taken away again.
+            done = sign * (int(self._group_sums.n_rows.sum()) - self._n_rows)
+            self._steps(problem, reader, done, not take_away)
             self._keys.truncate(before)
             self._group_sums.truncate(before)
             raise
+        self._n_rows += sign * n
 
-    def _steps(
-        self, problem: Problem, reader: Any, n: int, take_away: bool
-    ) -> Iterator[int]:
-        """Add the first `n` rows; yields the number of those that have been."""
+    def _steps(self, problem: Problem, reader: Any, n: int, take_away: bool) -> None:
+        """Add the first `n` rows."""
         codes, weights = problem.targets.codes, problem.targets.weights
-        numbers = np.empty(min(n, _CHUNK), np.int64)
+        sums, numbers = self._group_sums, np.empty(min(n, _CHUNK), np.int64)
         for start in range(0, n, _CHUNK):
             m = min(_CHUNK, n - start)
             reader.number(start, start + m, numbers)
-            self._group_sums.grow(len(self._keys))
+            sums.grow(len(self._keys))
             done = 0
             while done < m:
                 rows = slice(start + done, start + m)
-                status, n_done = self._group_sums.add(
-                    self._batches.spec.of_precision(problem.spec.precision),
-                    codes.part(rows.start, rows.stop),
-                    problem.p[rows],
-                    None if weights is None else weights[rows],
-                    numbers[done:m],
-                    take_away,
+                w = None if weights is None else weights[rows]
+                of_rows = codes.part(rows.start, rows.stop), problem.p[rows], w
+                status, n_done = sums.add(
+                    problem.spec, *of_rows, numbers[done:m], take_away
                 )
                 done += n_done
-                yield start + done
                 if status & _kernels.loops.BAD_WEIGHT:
                     raise Objection("sample_weight", lambda: explain_weight(problem))
-                if status & ~_kernels.loops.BAD_ROW_SUM:
-                    raise RuntimeError(
-                        "an argument was changed by another thread during the call"
-                    )
+                if status & INVALID:
+                    raise_changed()
 
     def _drop_empty(self) -> None:
         kept = np.flatnonzero(self._group_sums.n_rows)
@@ -329,10 +324,17 @@ class GroupedLogLoss(Statistics):
         difference = self._batches.difference(other._batches)
         if difference is not None:
             raise ValueError(f"the groups have different {difference}")
-        numbers = self._keys.numbers_of(other._keys)
+        before = len(self._keys)
         self._forget()
-        self._group_sums.grow(len(self._keys))
-        self._group_sums.merge(other._group_sums, numbers)
+        try:
+            numbers = self._keys.numbers_of(other._keys)
+            self._group_sums.grow(len(self._keys))
+            self._group_sums.merge(other._group_sums, numbers)
+        except BaseException:
+            self._keys.truncate(before)
+            self._group_sums.truncate(before)
+            raise
+        self._n_rows += other._n_rows
         return self
 
     def copy(self) -> "GroupedLogLoss":
