@@ -140,6 +140,7 @@ static int64_t add_exactly(const double *x, const double *y, ptrdiff_t n, int to
                  : cut_numbers(x, NULL, n, a, b, whole, rest);
         add_whole(whole[0], first, digits);
         add_whole(whole[1], second, digits);
+        more &= second > FLL_LEAST; /* nothing is below, of numbers that stay the same */
         top = second;
         x = rest;
         y = NULL;
