@@ -21,7 +21,8 @@ if DEBUG and not MSVC:  # an index outside an array of the kernels ends the proc
     FLAGS += ["-O1", "-g", "-UNDEBUG", "-DFASTLOGLOSS_DEBUG", "-fsanitize=bounds"]
     FLAGS += ["-fsanitize-undefined-trap-on-error"]
 elif not MSVC:
-    FLAGS += ["-O3", "-g0"]
+    # Of buffers of a tile only the first rows are filled, and read.
+    FLAGS += ["-O3", "-g0", "-Wno-maybe-uninitialized"]
 LINK_FLAGS = ["-Wl,-s"] if sys.platform == "linux" and not DEBUG else []
 V3 = ["-mavx2", "-mfma", "-mf16c", "-mbmi", "-mbmi2"]  # what _cpu.pyx looks for
 V4 = [*V3, *(f"-mavx512{x}" for x in ("f", "bw", "dq", "vl"))]

@@ -55,7 +55,7 @@ FLL_INLINE void add_double(double x, int64_t *digits)
     add_whole(bits >> 63 ? -whole : whole, (biased ? biased : 1) - 1075, digits);
 }
 
-/* All numbers are below 2^top; infinite ones and NaN are not, if top is 1024 at most. */
+/* All numbers are below 2^top, and finite if top is 1024 at most. */
 FLL_INLINE int top_of(const double *x, ptrdiff_t n)
 {
     uint64_t most = 0;
@@ -67,7 +67,7 @@ FLL_INLINE int top_of(const double *x, ptrdiff_t n)
     return (int)(most >> 52) - 1022;
 }
 
-/* The two slices of a number: a and b receive their integers, what is left is returned. */
+/* The two slices of a number: their integers are added to a and b. Returns the rest. */
 FLL_INLINE double cut(double x, double first, double second, uint64_t *a, uint64_t *b)
 {
     const double t = x + first, r = x - (t - first), u = r + second;
@@ -140,7 +140,7 @@ static int64_t add_exactly(const double *x, const double *y, ptrdiff_t n, int to
                  : cut_numbers(x, NULL, n, a, b, whole, rest);
         add_whole(whole[0], first, digits);
         add_whole(whole[1], second, digits);
-        more &= second > FLL_LEAST; /* nothing is below, of numbers that stay the same */
+        more &= second > FLL_LEAST; /* nothing is below, if nobody changes x meanwhile */
         top = second;
         x = rest;
         y = NULL;
@@ -148,8 +148,7 @@ static int64_t add_exactly(const double *x, const double *y, ptrdiff_t n, int to
     return 0;
 }
 
-/* The largest and, of what is not zero, the smallest exponents: 2^*low <= |x| < 2^*high;
-   both are 0 where all is zero. */
+/* Of what is not zero, 2^*low <= |x| < 2^*high; both are 0 where all is zero. */
 static void exponents(const double *x, ptrdiff_t n, int *low, int *high)
 {
     int64_t most = 0, least = INT64_MAX;
@@ -197,8 +196,8 @@ static void cut_quad(double *x, ptrdiff_t n, double a, int up, int64_t *rows)
     }
 }
 
-/* m digits of each row to its place, in the order they have there. A row is done with before the
-   next: of one group, the next waits for it. */
+/* m digits of each row to its place, in the order they have there. A row is done with
+   before the next: where that is of the same group, it waits. */
 static void add_quads(const int64_t *rows, ptrdiff_t m, ptrdiff_t n, int64_t *cells,
                       const ptrdiff_t *at)
 {
