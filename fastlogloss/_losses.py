@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from fastlogloss._engine import (
     null_loss,
     overlap,
     sum_of_weights,
+    sums_by_class,
     worst_rows,
 )
 from fastlogloss._errors import (
@@ -288,24 +290,29 @@ def null_of(share: Array, spec: Spec) -> float:
 
 def mean_target(targets: Targets, weight: Sum, soft: bool = False) -> Array:
     """The weighted mean of the targets, for each class."""
-    n_classes, codes, weights = targets.n_classes, targets.codes, targets.weights
-    power = 0 if weights is None else -math.frexp(float(np.abs(weights).max()))[1]
-    totals = []
-    for start in range(0, len(codes), _CHUNK):
+    codes, weights = targets.codes, targets.weights
+    if not soft:
+        totals, exponent = sums_by_class(codes, targets.n_classes, weights)
+        return _over(totals, Sum(weight.value, weight.exponent - exponent))
+    chunks = range(0, len(codes), _CHUNK)
+    power = 0
+    if weights is not None:
+        top = max(float(np.abs(weights[i : i + _CHUNK]).max()) for i in chunks)
+        power = -math.frexp(top)[1]
+    parts = []
+    for start in chunks:
         chunk = slice(start, start + _CHUNK)
         y = codes.chunk(start, start + _CHUNK)
         w = np.ones(len(y))
         if weights is not None:
             w = np.ldexp(weights[chunk].astype(np.float64), power)
-        if not soft:
-            code = np.array(y, np.intp)
-            if code.min() < 0 or code.max() >= n_classes:
-                raise_changed()
-            totals.append(np.bincount(code, w, n_classes))
-        elif y.ndim == 2:
-            totals.append((y * w[:, None]).sum(axis=0))
+        if y.ndim == 2:
+            parts.append((y * w[:, None]).sum(axis=0))
         else:
-            totals.append(np.array([math.fsum((1 - y) * w), math.fsum(y * w)]))
-    whole = Sum(weight.value, weight.exponent + power)
+            parts.append(np.array([math.fsum((1 - y) * w), math.fsum(y * w)]))
+    return _over(parts, Sum(weight.value, weight.exponent + power))
+
+
+def _over(totals: Iterable[Array], whole: Sum) -> Array:
     columns = zip(*totals, strict=True)
     return np.array([Sum(math.fsum(column)).over(whole) for column in columns])
