@@ -246,10 +246,10 @@ def null_loss(codes: Codes, n_classes: int, weights: Any = None) -> Sum:
     """
     low, tolerance = DOUBLE  # shares are float64, whatever the probabilities are
     totals, _ = sums_by_class(codes, n_classes, weights)
-    total = [math.fsum(column) for column in totals.T]
-    whole = math.fsum(total)
+    total = totals.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):  # weights that nearly cancel
-        share = np.nan_to_num(total / np.float64(whole), posinf=np.inf, neginf=-np.inf)
+        share = total / np.float64(math.fsum(total))
+    share = np.nan_to_num(share, posinf=np.inf, neginf=-np.inf)
     # Beyond [0, 1], where there are negative weights, scikit-learn clips too.
     share = np.clip(share, low, 1.0 - low)
     spec = loops.Spec(n_classes, low, 1.0 - low, tolerance)

@@ -57,11 +57,12 @@ def sums_of(problem: Problem, rows: Array | None = None, **outputs: Any) -> Sums
         return _sums_of_unseen(problem)
     sums = add(targets.codes, p, targets.weights, problem.spec, rows, **outputs)
     status = sums.status & INVALID
-    if targets.is_guess and status in (0, _BAD_LABEL):
+    is_named = targets.codes.classes is not None
+    if targets.is_guess and (is_named or status in (0, _BAD_LABEL)):
         is_right = not status and (
             not targets.needs_all or sums.n_classes_seen == targets.n_classes
         )
-        if not is_right:  # the labels are no codes: once more, with codes
+        if not is_right:  # labels are looked up, whatever else is wrong
             classes = None if targets.needs_all else targets.classes
             y = targets.codes.y
             look_up(targets, y, classes, problem.names, problem.drop_in)

@@ -7,6 +7,7 @@ cdef enum:
     COMPARED = 4            # classes so few that each is counted by itself
     FLUSH = 64              # tiles that are added without compensation
 
+
 def encode(cnp.ndarray y not None, cnp.ndarray classes, cnp.ndarray codes not None):
     """Write the code of each label, -1 for what is no class; whether there is none.
 
