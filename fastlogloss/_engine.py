@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastlogloss import _kernels
-from fastlogloss._arrays import DOUBLE, FLOAT64, Array, limits
+from fastlogloss._arrays import DOUBLE, FLOAT64, Array, adds_pairwise, limits
 from fastlogloss._labels import Codes
 from fastlogloss._sums import Sum, sum_of_chunks, sum_of_products
 from fastlogloss._threads import threads_for
@@ -53,9 +53,14 @@ class Sums(NamedTuple):
         return self.loss.over(self.weight)
 
 
-def new_spec(n_columns: int, options: Spec, target_tolerance: float = 0.0) -> Any:
+def new_spec(
+    n_columns: int,
+    options: Spec,
+    target_tolerance: float = 0.0,
+    is_pairwise: bool = False,
+) -> Any:
     """What the kernels go by; one column is that of class 1."""
-    low, tolerance = limits(options.precision, max(n_columns, 2))
+    low, tolerance = limits(options.precision, max(n_columns, 2), is_pairwise)
     if options.eps is not None:
         low = options.eps
     return loops.Spec(
@@ -88,7 +93,8 @@ def add(
     given; `scaling` is passed on to the kernel. Weights are multiplied by their factor,
     a power of 2; with one, the sums mean nothing but by their quotient.
     """
-    spec = new_spec(1 if p.ndim == 1 else p.shape[1], options, codes.tolerance)
+    n_columns = 1 if p.ndim == 1 else p.shape[1]
+    spec = new_spec(n_columns, options, codes.tolerance, adds_pairwise(p))
     outputs = {"rows": rows, "gradient": gradient, "hessian": hessian}
     threads = 1
     if p.size > _CHUNK:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastlogloss import _kernels
-from fastlogloss._arrays import DOUBLE, Array, limits
+from fastlogloss._arrays import DOUBLE, FLOAT64, Array, limits, sum_tolerance
 from fastlogloss._engine import (
     INVALID,
     Spec,
@@ -216,14 +216,19 @@ def _running(rows: Array) -> Any:
     return np.add.accumulate(rows, axis=-1, dtype=np.float64)[..., -1]
 
 
-def warn_of_sums(p: Array, names: Names, first: int = 0) -> None:
-    """Warn of the row whose sum is furthest from 1, which is not before `first`."""
+def warn_of_sums(
+    p: Array, names: Names, first: int = 0, precision: np.dtype[Any] = FLOAT64
+) -> None:
+    """Warn of the row from `first` on whose sum is furthest from 1, if it is far."""
     worst, worst_total = 0, 1.0
     for _, _, row, total in worst_rows(p, first):
         if math.isnan(total):
             raise_changed()
         if abs(total - 1.0) > abs(worst_total - 1.0):
             worst, worst_total = row, total
+    eps, _ = limits(precision, 2)
+    if abs(worst_total - 1.0) <= sum_tolerance(eps):
+        return
     warnings.warn(
         f"The rows of {names.scores} do not sum to one. Make sure to pass "
         f"probabilities. The worst is {names.place((worst,))}, which sums to "
