@@ -26,6 +26,7 @@ from fastlogloss._problem import Call, Problem, is_plain, spec_of
 _DEPRECATED = "deprecated"  # scikit-learn's marker of an argument not given
 _AUTO: Final = "auto"
 _NONE = 0.0
+_LOW, _TOLERANCE = DOUBLE
 _NAMES = Names("y_proba")
 
 
@@ -143,15 +144,16 @@ def log_loss(
     """
     if (
         normalize is True
-        and sample_weight is None
         and labels is None
         and y_pred is _DEPRECATED
         and eps is _AUTO
-        and from_logits is False
+        and (from_logits is False or from_logits is True)
         and soft_targets is False
         and label_smoothing is _NONE
     ):
-        loss: float | None = mean_loss(y_true, y_proba, *DOUBLE)
+        loss: float | None = mean_loss(
+            y_true, y_proba, _LOW, _TOLERANCE, sample_weight, from_logits
+        )
         if loss is not None:
             return loss
     if normalize is True and y_pred is _DEPRECATED:

@@ -489,6 +489,25 @@ class TestMeanLoss:
             mean = loops.mean_loss(codes, p, EPS, TOLERANCE)
             assert mean == summed(loops, codes, p).loss / n
 
+    @pytest.mark.parametrize("n_columns", [1, 2, 3, 10])
+    @pytest.mark.parametrize("from_logits", [False, True])
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_equals_mean(self, loops, n_columns, from_logits, weighted):
+        spec = loops.Spec(n_columns, EPS, 1 - EPS, TOLERANCE, from_logits=from_logits)
+        for n in (10, 33, 257, 1536):
+            codes, p, w = random_case(n, n_columns)
+            p = np.log(p) * 3 if from_logits else p
+            w = w if weighted else None
+            mean = loops.mean_loss(codes, p, EPS, TOLERANCE, w, from_logits)
+            assert mean == spec.mean(codes, p, w, True) is not None
+            totals = spec.run(codes, p, w)
+            assert mean == totals.loss / totals.weight
+
+    def test_leaves_weights_to_others(self, loops):
+        codes, p, w = random_case(50, 1)
+        for weights in (w.tolist(), -w, w[:-1], w * np.nan, w * 0, w[:, None]):
+            assert loops.mean_loss(codes, p, EPS, TOLERANCE, weights) is None
+
     def test_leaves_the_rest_to_others(self, loops):
         codes, p, _ = random_case(50, 1)
         pairs = np.stack([1 - p, p], 1)

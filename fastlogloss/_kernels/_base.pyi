@@ -98,7 +98,14 @@ def loss_of_shares(
     classes: npt.NDArray[Any] | None = None,
     n_threads: int = 1,
 ) -> Totals: ...
-def mean_loss(y: Any, p: Any, low: float, tolerance: float) -> float | None: ...
+def mean_loss(
+    y: Any,
+    p: Any,
+    low: float,
+    tolerance: float,
+    w: Any = None,
+    from_logits: bool = False,
+) -> float | None: ...
 def sum_by_class(
     y: npt.NDArray[Any],
     classes: npt.NDArray[Any] | None,
