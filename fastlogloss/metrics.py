@@ -351,8 +351,6 @@ def sample_log_loss(
     >>> sample_log_loss([0, 0, 1], [0.1, 0.4, 0.8]).round(6)
     array([0.105361, 0.510826, 0.223144])
     """
-    if out is not None:
-        check_out(out, (np.float64,))
     spec = spec_of(eps, from_logits, soft_targets, label_smoothing)
     call = Call(y_true, y_proba, None, labels, True, spec, _NAMES)
     call = call._replace(drop_in=is_plain(spec))
@@ -362,6 +360,7 @@ def sample_log_loss(
             rows, sums = rows_of(problem)
             remark(problem, sums)
             return rows
+        check_out(out, (np.float64,))
         check_rows(out, len(problem.p))
         # All is validated before the first row is written.
         remark(problem, sums_of(problem, check_only=True))
