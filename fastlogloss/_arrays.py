@@ -62,6 +62,7 @@ def sum_tolerance(eps: float) -> float:
 
 FLOAT64 = np.dtype(np.float64)
 _FLOATS: tuple[type, ...] = (np.float64, np.float32, np.float16)
+_MAX_WORK: Any = 1000  # of a search that decides most cases at once
 _PRECISIONS = frozenset([FLOAT64, *_NARROW_EPS])
 DOUBLE = limits(FLOAT64, 1000)  # for all that take the short way
 
@@ -273,3 +274,18 @@ def as_weights(sample_weight: Any, n: int) -> Array | None:
 def is_real(array: Array) -> bool:
     # Wider floats would lose their last bits: scikit-learn keeps them.
     return array.dtype.kind in "fiub" and array.dtype.itemsize <= 8
+
+
+def overlap(out: Array, *arrays: Array | None) -> bool:
+    """Whether writing to `out` may change one of the arrays, of which some are None.
+
+    Where it would take long to find out, it may.
+    """
+    try:
+        return any(
+            np.shares_memory(out, array, max_work=_MAX_WORK)
+            for array in arrays
+            if array is not None
+        )
+    except np.exceptions.TooHardError:
+        return True

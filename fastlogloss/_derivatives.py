@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fastlogloss._engine import Sums, overlap, sum_of_weights
+from fastlogloss._arrays import overlap
+from fastlogloss._engine import Sums, sum_of_weights
 from fastlogloss._errors import Objection, check_out, raise_changed
 from fastlogloss._losses import sums_of, weight_of
 from fastlogloss._problem import Problem

@@ -19,7 +19,6 @@ INVALID = ~BAD_ROW_SUM  # whatever else is wrong
 _CHUNK = 16384
 _CHANGED = "{} was changed by another thread during the call"
 _CANCELLED = 2.0**-40  # relative error of a sum of weights, where it is made again
-_MAX_WORK: Any = 1000  # of a search that decides most cases at once
 
 
 class Spec(NamedTuple):
@@ -299,18 +298,3 @@ def sums_by_class(codes: Codes, n_classes: int, weights: Any) -> tuple[Array, in
     if not totals.any():
         raise RuntimeError(_CHANGED.format("sample_weight"))
     return totals, exponent
-
-
-def overlap(out: Array, *arrays: Array | None) -> bool:
-    """Whether writing to `out` may change one of the arrays, of which some are None.
-
-    Where it would take long to find out, it may.
-    """
-    try:
-        return any(
-            np.shares_memory(out, array, max_work=_MAX_WORK)
-            for array in arrays
-            if array is not None
-        )
-    except np.exceptions.TooHardError:
-        return True

@@ -2,6 +2,8 @@
 
 Codes number the columns of the probabilities. Everything that is not plainly a vector
 of class labels gives None; scikit-learn then says what is wrong with it.
+
+Longer than 300 lines: each type of labels has a few, and all share what a class is.
 """
 
 import itertools

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from fastlogloss import _short, _sklearn
 from fastlogloss._arrays import DOUBLE
 from fastlogloss._errors import Names, check_out, check_rows
+from fastlogloss._explained import explained
 from fastlogloss._kernels import mean_loss
 from fastlogloss._losses import (
-    explained,
     loss_of,
     rows_of,
     sums_of,

@@ -1,4 +1,5 @@
 /* Arrays as people have them -> buffers of doubles and of codes, some rows at a time.
+   Longer than 300 lines: every type has its line in each of the conversions.
 
    Design
    A. Items are copied by their size, their bytes are swapped by their size, and what

@@ -1,4 +1,5 @@
 /* Scalar maths: the innermost ring. Bit casts, an error-free product, a logarithm.
+   Longer than 300 lines: constants of the series, and what compilers need.
 
    Design
    A. Everything is branch-free and inlined, so that the loops around it are

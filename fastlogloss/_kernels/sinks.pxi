@@ -1,5 +1,5 @@
 # Sinks: where factor and linear of a tile go: products, weighted sums, rows, and the
-# stores of derivatives (designs C, D).
+# stores of derivatives (designs C, D). Longer than 300 lines: they share the sums.
 
 cdef inline void multiply_halves(
     double* h,              # IN (2n,), OUT (n,): h[i] * h[n + i]
