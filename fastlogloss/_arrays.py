@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 _EPS = 2.0**-52
 # Machine epsilons; probabilities of all other types are made float64.
-_NARROW_EPS = {np.dtype(np.float32): 2.0**-23, np.dtype(np.float16): 2.0**-10}
+_EPS_OF = {np.dtype(np.float32): 2.0**-23, np.dtype(np.float16): 2.0**-10}
 
 
 @functools.lru_cache(maxsize=256)
@@ -32,7 +32,7 @@ def limits(
     addition may be rounded otherwise than ours; but for that of two float64.
     `is_pairwise` as `adds_pairwise` has it.
     """
-    eps = _NARROW_EPS.get(dtype, _EPS)
+    eps = _EPS_OF.get(dtype, _EPS)
     additions = n_columns - 1
     rounding = additions * _EPS if additions > 1 else 0.0
     if eps != _EPS:
@@ -63,7 +63,7 @@ def sum_tolerance(eps: float) -> float:
 FLOAT64 = np.dtype(np.float64)
 _FLOATS: tuple[type, ...] = (np.float64, np.float32, np.float16)
 _MAX_WORK: Any = 1000  # of a search that decides most cases at once
-_PRECISIONS = frozenset([FLOAT64, *_NARROW_EPS])
+_PRECISIONS = frozenset([FLOAT64, *_EPS_OF])
 DOUBLE = limits(FLOAT64, 1000)  # for all that take the short way
 
 

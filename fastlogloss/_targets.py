@@ -19,7 +19,7 @@ from fastlogloss._errors import CHUNK, Names, Objection, describe, raise_changed
 from fastlogloss._labels import Codes, Encoded, class_list
 from fastlogloss._weights import read_weights, weigh
 
-# Machine epsilons of the narrow dtypes, by their name in whatever library.
+# Machine epsilons of floats of less than 64 bits, by their name in whatever library.
 _EPSILONS = {"bfloat16": 2.0**-7, "float16": 2.0**-10, "float32": 2.0**-23}
 
 

@@ -217,7 +217,7 @@ cdef class Spec:
             return None
         if w is not None and type(w) is not cnp.ndarray:
             return None
-        if not self.task.from_logits and _is_narrow(p):
+        if not self.task.from_logits and _has_own_epsilon(p):
             return None
         return _short_mean(&self.task, y, p, w, complete)
 

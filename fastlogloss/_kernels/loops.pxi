@@ -127,7 +127,6 @@ from fastlogloss._kernels.scalar cimport (
     log_normal,
     log_product,
     mantissa,
-    narrow,
     outside,
     outside_unit,
     product_error,
@@ -136,6 +135,7 @@ from fastlogloss._kernels.scalar cimport (
     sum_error,
     times_power,
     to_bits,
+    void_256bit,
 )
 from fastlogloss._kernels.vector cimport (
     exp_array,

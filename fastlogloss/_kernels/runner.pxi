@@ -106,7 +106,7 @@ cdef int share_block(
                     clip(tile, m, task)
                 else:
                     status |= _BAD_PROBA
-            multiply_plain_tile(tile, lanes + model)
+            multiply_tile(tile, lanes + model)
         if status:
             return status
         first += m

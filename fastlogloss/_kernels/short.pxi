@@ -15,7 +15,7 @@ def mean_loss(
         return None
     if w is not None and type(w) is not cnp.ndarray:
         return None
-    if not from_logits and _is_narrow(p):
+    if not from_logits and _has_own_epsilon(p):
         return None
     cdef int ndim = cnp.PyArray_NDIM(p)
     cdef Py_ssize_t k = cnp.PyArray_DIM(p, 1) if ndim == 2 else 1

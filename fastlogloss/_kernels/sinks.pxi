@@ -32,7 +32,7 @@ cdef inline void start_lanes(Lanes* lanes) noexcept nogil:
         lanes.h[i] = 1.0
 
 
-cdef inline void multiply_plain_tile(
+cdef inline void multiply_tile(
     const double* q,        # IN (TILE,)
     Lanes* lanes,           # IN/OUT
 ) noexcept nogil:
@@ -211,7 +211,7 @@ cdef void sink_products(const Call* call, Tile* tile) noexcept nogil:
         if call.is_excess:
             multiply_excess_tile(tile.factor, &tile.lanes)
         else:
-            multiply_plain_tile(tile.factor, &tile.lanes)
+            multiply_tile(tile.factor, &tile.lanes)
     if call.has_linear:
         sink_losses(call, tile)
 
