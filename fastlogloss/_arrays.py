@@ -19,22 +19,40 @@ Array = NDArray[Any]
 
 _EPS = 2.0**-52
 # Machine epsilons; probabilities of all other types are made float64.
-_NARROW_EPS = {np.dtype(np.float32): 2.0**-23, np.dtype(np.float16): 2.0**-10}
+_EPS_OF = {np.dtype(np.float32): 2.0**-23, np.dtype(np.float16): 2.0**-10}
 
 
 @functools.lru_cache(maxsize=256)
-def limits(dtype: np.dtype[Any], n_columns: int) -> tuple[float, float]:
+def limits(
+    dtype: np.dtype[Any], n_columns: int, is_pairwise: bool = False
+) -> tuple[float, float]:
     """Machine epsilon, and how far from 1 the sum of a row is sure to be good.
 
     scikit-learn adds up in the dtype of the probabilities, and in another order. Each
     addition may be rounded otherwise than ours; but for that of two float64.
+    `is_pairwise` as `adds_pairwise` has it.
     """
-    eps = _NARROW_EPS.get(dtype, _EPS)
+    eps = _EPS_OF.get(dtype, _EPS)
     additions = n_columns - 1
     rounding = additions * _EPS if additions > 1 else 0.0
     if eps != _EPS:
-        rounding += n_columns * eps / 2
+        rounded = n_columns * eps / 2
+        if is_pairwise:
+            # 8 sums of 128 numbers, by turns, make 20 additions one after the other;
+            # of halves they are float32. Then the sum is stored, once for each 8192
+            # numbers where a copy is made.
+            deep = (24 + math.log2(n_columns)) * 2.0**-24
+            rounded = min(rounded, 1.1 * (deep + (2 + n_columns / 8192) * eps / 2))
+        rounding += rounded
     return eps, sum_tolerance(eps) - rounding
+
+
+def adds_pairwise(p: Array) -> bool:
+    """Whether NumPy adds up the numbers of a row as a tree, one row after the other.
+
+    Else it adds column to column, and each addition is rounded to the type of `p`.
+    """
+    return p.ndim == 2 and 0 < abs(p.strides[1]) < abs(p.strides[0])
 
 
 def sum_tolerance(eps: float) -> float:
@@ -44,7 +62,8 @@ def sum_tolerance(eps: float) -> float:
 
 FLOAT64 = np.dtype(np.float64)
 _FLOATS: tuple[type, ...] = (np.float64, np.float32, np.float16)
-_PRECISIONS = frozenset([FLOAT64, *_NARROW_EPS])
+_MAX_WORK: Any = 1000  # of a search that decides most cases at once
+_PRECISIONS = frozenset([FLOAT64, *_EPS_OF])
 DOUBLE = limits(FLOAT64, 1000)  # for all that take the short way
 
 
@@ -255,3 +274,18 @@ def as_weights(sample_weight: Any, n: int) -> Array | None:
 def is_real(array: Array) -> bool:
     # Wider floats would lose their last bits: scikit-learn keeps them.
     return array.dtype.kind in "fiub" and array.dtype.itemsize <= 8
+
+
+def overlap(out: Array, *arrays: Array | None) -> bool:
+    """Whether writing to `out` may change one of the arrays, of which some are None.
+
+    Where it would take long to find out, it may.
+    """
+    try:
+        return any(
+            np.shares_memory(out, array, max_work=_MAX_WORK)
+            for array in arrays
+            if array is not None
+        )
+    except np.exceptions.TooHardError:
+        return True

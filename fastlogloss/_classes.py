@@ -102,11 +102,12 @@ def encode_labels(
     names: Names,
     drop_in: bool = False,
     takes_unseen: bool = False,
+    is_sure: bool = True,
 ) -> Encoded:
-    """`Encoded` labels that `read_labels` has read."""
+    """`Encoded` labels that `read_labels` has read; `is_sure` as of `encode`."""
     limit = n_labels(y) if classes is not None or n_classes is None else n_classes
     limit = max(limit, 2)
-    encoded = encode(y, classes, limit=limit)
+    encoded = encode(y, classes, limit=limit, is_sure=is_sure)
     if encoded is None and not drop_in:
         strings = None if isinstance(y, Factorized) else plain_strings(y)
         if strings is not None:

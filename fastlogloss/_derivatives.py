@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fastlogloss._engine import Sums, overlap, sum_of_weights
-from fastlogloss._errors import check_out, raise_changed
+from fastlogloss._arrays import overlap
+from fastlogloss._engine import Sums, sum_of_weights
+from fastlogloss._errors import Objection, check_out, raise_changed
 from fastlogloss._losses import sums_of, weight_of
 from fastlogloss._problem import Problem
 from fastlogloss._targets import Targets
@@ -45,7 +46,11 @@ def derivatives(
     """
     targets, p, shape = problem.targets, problem.p, problem.scores.shape
     if targets.weight_sum is None:
-        targets.weight_sum = weigh(targets.row_weights, len(p), normalize)
+        try:
+            targets.weight_sum = weigh(targets.row_weights, len(p), normalize)
+        except Objection:
+            sums_of(problem, check_only=True)  # of labels and scores it comes first
+            raise
     names = ("gradient", "hessian")[:order]
     factor = HESSIANS[hessian](targets.n_classes) if p.ndim == 2 else 1.0
     scaling: dict[str, Any] = {"hessian_factor": factor}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastlogloss import _kernels
-from fastlogloss._arrays import DOUBLE, FLOAT64, Array, limits
+from fastlogloss._arrays import DOUBLE, FLOAT64, Array, adds_pairwise, limits
 from fastlogloss._labels import Codes
 from fastlogloss._sums import Sum, sum_of_chunks, sum_of_products
 from fastlogloss._threads import threads_for
@@ -19,7 +19,6 @@ INVALID = ~BAD_ROW_SUM  # whatever else is wrong
 _CHUNK = 16384
 _CHANGED = "{} was changed by another thread during the call"
 _CANCELLED = 2.0**-40  # relative error of a sum of weights, where it is made again
-_MAX_WORK: Any = 1000  # of a search that decides most cases at once
 
 
 class Spec(NamedTuple):
@@ -54,9 +53,14 @@ class Sums(NamedTuple):
         return self.loss.over(self.weight)
 
 
-def new_spec(n_columns: int, options: Spec, target_tolerance: float = 0.0) -> Any:
+def new_spec(
+    n_columns: int,
+    options: Spec,
+    target_tolerance: float = 0.0,
+    is_pairwise: bool = False,
+) -> Any:
     """What the kernels go by; one column is that of class 1."""
-    low, tolerance = limits(options.precision, max(n_columns, 2))
+    low, tolerance = limits(options.precision, max(n_columns, 2), is_pairwise)
     if options.eps is not None:
         low = options.eps
     return loops.Spec(
@@ -90,7 +94,8 @@ def add(
     all there is. Weights are multiplied by their factor,
     a power of 2; with one, the sums mean nothing but by their quotient.
     """
-    spec = new_spec(1 if p.ndim == 1 else p.shape[1], options, codes.tolerance)
+    n_columns = 1 if p.ndim == 1 else p.shape[1]
+    spec = new_spec(n_columns, options, codes.tolerance, adds_pairwise(p))
     outputs = {"rows": rows, "gradient": gradient, "hessian": hessian}
     threads = 1
     if p.size > _CHUNK:
@@ -242,7 +247,7 @@ def worst_rows(p: Array, first: int = 0) -> Iterator[tuple[int, int, int, float]
 def null_loss(codes: Codes, n_classes: int, weights: Any = None) -> Sum:
     """Sum of the losses if each class had the probability of its share in the rows.
 
-    By the same kernel as the loss that it is compared with: a model that predicts the
+    By the same sums as the loss that it is compared with: a model that predicts the
     shares explains nothing, to the last bit.
 
     Returns
@@ -250,67 +255,51 @@ def null_loss(codes: Codes, n_classes: int, weights: Any = None) -> Sum:
     Sum
     """
     low, tolerance = DOUBLE  # shares are float64, whatever the probabilities are
+    totals, _ = sums_by_class(codes, n_classes, weights)
+    total = totals.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):  # weights that nearly cancel
+        share = total / np.float64(math.fsum(total))
+    share = np.nan_to_num(share, posinf=np.inf, neginf=-np.inf)
     # Beyond [0, 1], where there are negative weights, scikit-learn clips too.
-    share = np.clip(_class_shares(codes, n_classes, weights), low, 1.0 - low)
-    spec = loops.Spec(1, low, 1.0 - low, tolerance)
-    state: Any = None
-    for code, w in _code_chunks(codes, n_classes, weights):
-        part = spec.run(np.ones(len(code), np.uint8), share[code], w)
-        state = part if state is None else state + part
+    share = np.clip(share, low, 1.0 - low)
+    spec = loops.Spec(n_classes, low, 1.0 - low, tolerance)
+    n_threads = threads_for(len(codes) * (1.0 + 0.8 * (weights is not None)))
+    state = loops.loss_of_shares(
+        spec, codes.y, share, weights, classes=codes.classes, n_threads=n_threads
+    )
+    if state.status:
+        raise RuntimeError(_CHANGED.format("y_true"))
     if state.in_range:
         return Sum(state.loss)
     loss, rows = Sum(0.0), np.empty(n_classes)
-    spec.run(np.ones(n_classes, np.uint8), share, rows=rows)
-    for code, w in _code_chunks(codes, n_classes, weights):
+    loops.Spec(1, low, 1.0 - low, tolerance).run(
+        np.ones(n_classes, np.uint8), share, rows=rows
+    )
+    for start in range(0, len(codes), _CHUNK):
+        code = np.array(codes.chunk(start, start + _CHUNK), np.intp)
+        if code.min() < 0 or code.max() >= n_classes:
+            raise RuntimeError(_CHANGED.format("y_true"))
+        w = weights[start : start + _CHUNK].astype(np.float64)
         loss += sum_of_products(rows[code], w)
     if loss.value == 0 and not np.any(weights < 0):  # no clipped share costs nothing
         raise RuntimeError(_CHANGED.format("sample_weight"))
     return loss
 
 
-def _class_shares(codes: Codes, n_classes: int, weights: Any = None) -> Any:
-    """Each class's share of the weight; negative weights may make it anything."""
-    for power in (0, -600):  # the second where the sums overflow
-        total = np.zeros(n_classes)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for code, w in _code_chunks(codes, n_classes, weights):
-                if power:
-                    w = np.ldexp(w, power)
-                total += np.bincount(code, w, n_classes)
-            whole = total.sum()
-        if math.isfinite(whole):
-            break
-    if not (math.isfinite(whole) and total.any()):  # it was not when it was validated
-        raise RuntimeError(_CHANGED.format("sample_weight"))
-    with np.errstate(divide="ignore", invalid="ignore"):  # weights that nearly cancel
-        return np.nan_to_num(total / whole, nan=0.0, posinf=np.inf, neginf=-np.inf)
+def sums_by_class(codes: Codes, n_classes: int, weights: Any) -> tuple[Array, int]:
+    """Weight of each class, times ``2**-exponent``, and that exponent.
 
-
-def _code_chunks(
-    codes: Codes, n_classes: int, weights: Array | None
-) -> Iterator[tuple[Array, Any]]:
-    for start in range(0, len(codes), _CHUNK):
-        stop = start + _CHUNK
-        w = weights
-        if w is not None:
-            w = np.require(w[start:stop], np.float64, ["C", "A"])
-        # A copy: nobody else may change what has been looked at.
-        code = np.array(codes.chunk(start, stop), dtype=np.intp)
-        if code.min() < 0 or code.max() >= n_classes:
-            raise RuntimeError(_CHANGED.format("y_true"))
-        yield code, w
-
-
-def overlap(out: Array, *arrays: Array | None) -> bool:
-    """Whether writing to `out` may change one of the arrays, of which some are None.
-
-    Where it would take long to find out, it may.
+    Two rows: sums, and what they were rounded by.
     """
-    try:
-        return any(
-            np.shares_memory(out, array, max_work=_MAX_WORK)
-            for array in arrays
-            if array is not None
-        )
-    except np.exceptions.TooHardError:
-        return True
+    totals = np.empty((2, n_classes))
+    for exponent in (0, 600):  # the second where the sums overflow
+        power = 2.0**-exponent
+        if not loops.sum_by_class(codes.y, codes.classes, weights, totals, power):
+            raise RuntimeError(_CHANGED.format("y_true"))
+        if np.isfinite(totals).all() and np.isfinite(totals.sum()):
+            break
+    else:  # they were not when they were validated
+        raise RuntimeError(_CHANGED.format("sample_weight"))
+    if not totals.any():
+        raise RuntimeError(_CHANGED.format("sample_weight"))
+    return totals, exponent

@@ -2,6 +2,8 @@
 
 Codes number the columns of the probabilities. Everything that is not plainly a vector
 of class labels gives None; scikit-learn then says what is wrong with it.
+
+Longer than 300 lines: each type of labels has a few, and all share what a class is.
 """
 
 import itertools
@@ -129,7 +131,11 @@ def _is_its_own_text(kind: type) -> bool:
 
 
 def encode(
-    y: NDArray[Any] | Factorized, classes: list[Any] | None = None, *, limit: int
+    y: NDArray[Any] | Factorized,
+    classes: list[Any] | None = None,
+    *,
+    limit: int,
+    is_sure: bool = True,
 ) -> Encoded | None:
     """Codes of labels that `read` has read.
 
@@ -140,6 +146,9 @@ def encode(
         The label of each column. Without it, the sorted labels of `y`.
     limit : int
         Different labels that make sense; more of them give None.
+    is_sure : bool
+        Whether numbers are looked for that are none of the classes. Else the kernel
+        finds out whether there are, and nothing is said of them here.
 
     Returns
     -------
@@ -151,7 +160,7 @@ def encode(
         numbers = y.numbers.astype(np.uint8 if len(y.found) <= _BYTE else np.int64)
         return _store(numbers, y.found, classes)
     if y.dtype.kind in "biuf":
-        return _encode_numeric(y, classes, limit)
+        return _encode_numeric(y, classes, limit, is_sure)
     found = None
     if y.dtype.kind in "OT" or (y.dtype.kind == "U" and y.itemsize):
         number = _number_texts if y.dtype.kind == "U" else _number_strings
@@ -244,7 +253,7 @@ def _is_one_type(values: list[Any]) -> bool:
 
 
 def _encode_numeric(
-    y: NDArray[Any], classes: list[Any] | None, limit: int
+    y: NDArray[Any], classes: list[Any] | None, limit: int, is_sure: bool
 ) -> Encoded | None:
     if y.dtype.itemsize > 8:
         return None
@@ -257,7 +266,7 @@ def _encode_numeric(
         if values is None or not (values == np.array(classes, object)).all():
             return _encode_others(y, classes, limit)
         codes = Codes(y, values)
-        unseen = any(
+        unseen = is_sure and any(
             (codes.chunk(i, i + _CHUNK) == len(classes)).any()
             for i in range(0, len(y), _CHUNK)
         )

@@ -1,4 +1,4 @@
-"""Losses of a `Problem`: their sums, rows and what share of them is explained."""
+"""Losses of a `Problem`: their sums, and its rows."""
 
 import math
 import warnings
@@ -7,21 +7,18 @@ from typing import Any
 import numpy as np
 
 from fastlogloss import _kernels
-from fastlogloss._arrays import DOUBLE, Array, limits
+from fastlogloss._arrays import FLOAT64, Array, limits, overlap, sum_tolerance
 from fastlogloss._engine import (
     INVALID,
     Spec,
     Sums,
     add,
-    null_loss,
-    overlap,
     sum_of_weights,
     worst_rows,
 )
 from fastlogloss._errors import (
     Names,
     Objection,
-    ZeroSum,
     caller_level,
     check_rows,
     explain_labels,
@@ -56,11 +53,12 @@ def sums_of(problem: Problem, rows: Array | None = None, **outputs: Any) -> Sums
         return _sums_of_unseen(problem)
     sums = add(targets.codes, p, targets.weights, problem.spec, rows, **outputs)
     status = sums.status & INVALID & ~_BAD_WEIGHT
-    if targets.is_guess and status in (0, _BAD_LABEL):
+    is_named = targets.codes.classes is not None
+    if targets.is_guess and (is_named or status in (0, _BAD_LABEL)):
         is_right = not status and (
             not targets.needs_all or sums.n_classes_seen == targets.n_classes
         )
-        if not is_right:  # the labels are no codes: once more, with codes
+        if not is_right:  # labels are looked up, whatever else is wrong
             classes = None if targets.needs_all else targets.classes
             y = targets.codes.y
             look_up(targets, y, classes, problem.names, problem.drop_in)
@@ -246,14 +244,19 @@ def _running(rows: Array) -> Any:
     return np.add.accumulate(rows, axis=-1, dtype=np.float64)[..., -1]
 
 
-def warn_of_sums(p: Array, names: Names, first: int = 0) -> None:
-    """Warn of the row whose sum is furthest from 1, which is not before `first`."""
+def warn_of_sums(
+    p: Array, names: Names, first: int = 0, precision: np.dtype[Any] = FLOAT64
+) -> None:
+    """Warn of the row from `first` on whose sum is furthest from 1, if it is far."""
     worst, worst_total = 0, 1.0
     for _, _, row, total in worst_rows(p, first):
         if math.isnan(total):
             raise_changed()
         if abs(total - 1.0) > abs(worst_total - 1.0):
             worst, worst_total = row, total
+    eps, _ = limits(precision, 2)
+    if abs(worst_total - 1.0) <= sum_tolerance(eps):
+        return
     warnings.warn(
         f"The rows of {names.scores} do not sum to one. Make sure to pass "
         f"probabilities. The worst is {names.place((worst,))}, which sums to "
@@ -295,57 +298,3 @@ def rows_of(problem: Problem) -> tuple[Array, Sums]:
         if targets.minus is not None:
             rows -= rows_of(problem.minus)[0]
     return rows, sums
-
-
-def explained(problem: Problem, loss: Sum, weight: Sum) -> float:
-    """The share of the loss that is explained, of sums over the rows."""
-    targets, spec = problem.targets, problem.spec
-    is_usual = not (spec.soft or spec.smoothing) and spec.eps is None
-    if is_usual:
-        null = null_loss(targets.codes, targets.n_classes, targets.weights)
-        return 1.0 - loss.over(null)
-    mean = mean_target(targets, weight, spec.soft)
-    if targets.minus is not None:
-        mean += mean_target(targets.minus, weight, spec.soft)
-    if spec.smoothing:
-        rest = math.fsum(mean) / targets.n_classes
-        mean = (1.0 - spec.smoothing) * mean + spec.smoothing * rest
-    return 1.0 - Sum(loss.over(weight)).over(Sum(null_of(mean, spec)))
-
-
-def null_of(share: Array, spec: Spec) -> float:
-    """Mean loss of a model that gives to each class its share of the targets."""
-    low = DOUBLE[0] if spec.eps is None else spec.eps
-    clipped = np.clip(share, low, 1.0 - low)
-    losses = np.empty(len(share))
-    ones = Codes(np.ones(len(share), np.uint8))
-    add(ones, clipped, None, _USUAL._replace(eps=low), losses)
-    null = math.fsum(m * loss for m, loss in zip(share, losses, strict=True) if m)
-    if null == 0:
-        raise ZeroSum("D2 is not defined where the shares of the classes cost nothing")
-    return null
-
-
-def mean_target(targets: Targets, weight: Sum, soft: bool = False) -> Array:
-    """The weighted mean of the targets, for each class."""
-    n_classes, codes, weights = targets.n_classes, targets.codes, targets.weights
-    power = 0 if weights is None else -math.frexp(float(np.abs(weights).max()))[1]
-    totals = []
-    for start in range(0, len(codes), _CHUNK):
-        chunk = slice(start, start + _CHUNK)
-        y = codes.chunk(start, start + _CHUNK)
-        w = np.ones(len(y))
-        if weights is not None:
-            w = np.ldexp(weights[chunk].astype(np.float64), power)
-        if not soft:
-            code = np.array(y, np.intp)
-            if code.min() < 0 or code.max() >= n_classes:
-                raise_changed()
-            totals.append(np.bincount(code, w, n_classes))
-        elif y.ndim == 2:
-            totals.append((y * w[:, None]).sum(axis=0))
-        else:
-            totals.append(np.array([math.fsum((1 - y) * w), math.fsum(y * w)]))
-    whole = Sum(weight.value, weight.exponent + power)
-    columns = zip(*totals, strict=True)
-    return np.array([Sum(math.fsum(column)).over(whole) for column in columns])

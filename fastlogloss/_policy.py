@@ -134,4 +134,5 @@ def remark(problem: Problem, sums: Sums) -> None:
         if problem.drop_in:
             _sklearn.ask_about_sums(problem, sums)
         else:
-            warn_of_sums(problem.p, problem.names, sums.bad_sum_from)
+            precision = problem.spec.precision
+            warn_of_sums(problem.p, problem.names, sums.bad_sum_from, precision)

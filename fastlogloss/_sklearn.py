@@ -8,6 +8,7 @@ import numpy as np
 
 from fastlogloss._arrays import (
     Array,
+    adds_pairwise,
     as_array,
     is_array_like,
     legible,
@@ -67,7 +68,7 @@ def ask_about_sums(problem: Any, sums: Any) -> None:
         With a row from which on sums may be bad.
     """
     p, precision = problem.p, problem.spec.precision
-    eps, tolerance = limits(precision, p.shape[1])
+    eps, tolerance = limits(precision, p.shape[1], adds_pairwise(p))
     for start, stop, row, total in worst_rows(p, sums.bad_sum_from):
         if abs(total - 1.0) <= tolerance:
             continue

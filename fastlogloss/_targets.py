@@ -19,7 +19,7 @@ from fastlogloss._errors import CHUNK, Names, Objection, describe, raise_changed
 from fastlogloss._labels import Codes, Encoded, class_list
 from fastlogloss._weights import read_weights, weigh
 
-# Machine epsilons of the narrow dtypes, by their name in whatever library.
+# Machine epsilons of floats of less than 64 bits, by their name in whatever library.
 _EPSILONS = {"bfloat16": 2.0**-7, "float16": 2.0**-10, "float32": 2.0**-23}
 
 
@@ -40,7 +40,8 @@ class Targets:
         The label of each column; empty where soft targets have no names.
     n_classes : int
     is_guess : bool
-        Whether the labels are numbers that are taken to be codes. The kernel finds out.
+        Whether the labels are numbers that are taken to be codes, or the classes that
+        are named. The kernel finds out.
     needs_all : bool
         Whether all classes have to occur among such labels: a few of others (1 and 2,
         and here only 1) may look like codes.
@@ -147,7 +148,9 @@ def read_targets(
             return targets
     targets = Targets(None, classes, n_classes, weights)
     targets.takes_unseen = takes_unseen
-    look_up(targets, y, classes, names, drop_in, scores.columns)
+    is_sure = classes is None or takes_unseen
+    look_up(targets, y, classes, names, drop_in, scores.columns, is_sure)
+    targets.is_guess = not is_sure and targets.codes.classes is not None
     return targets
 
 
@@ -158,10 +161,14 @@ def look_up(
     names: Names,
     drop_in: bool,
     columns: list[Any] | None = None,
+    is_sure: bool = True,
 ) -> None:
-    """Give `targets` the codes of labels that `read_labels` has read."""
+    """Give `targets` the codes of labels that `read_labels` has read.
+
+    `is_sure` as of `_labels.encode`.
+    """
     encoded = encode_labels(
-        y, classes, targets.n_classes, names, drop_in, targets.takes_unseen
+        y, classes, targets.n_classes, names, drop_in, targets.takes_unseen, is_sure
     )
     targets.codes, targets.classes, targets.has_unseen = encoded
     targets.is_guess = False

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from fastlogloss import _short, _sklearn
 from fastlogloss._arrays import DOUBLE
 from fastlogloss._errors import Names, check_out, check_rows
+from fastlogloss._explained import explained
 from fastlogloss._kernels import mean_loss
 from fastlogloss._losses import (
-    explained,
     loss_of,
     rows_of,
     sums_of,
@@ -26,6 +26,7 @@ from fastlogloss._problem import Call, Problem, is_plain, spec_of
 _DEPRECATED = "deprecated"  # scikit-learn's marker of an argument not given
 _AUTO: Final = "auto"
 _NONE = 0.0
+_LOW, _TOLERANCE = DOUBLE
 _NAMES = Names("y_proba")
 
 
@@ -146,15 +147,16 @@ def log_loss(
     """
     if (
         normalize is True
-        and sample_weight is None
         and labels is None
         and y_pred is _DEPRECATED
         and eps is _AUTO
-        and from_logits is False
+        and (from_logits is False or from_logits is True)
         and soft_targets is False
         and label_smoothing is _NONE
     ):
-        loss: float | None = mean_loss(y_true, y_proba, *DOUBLE)
+        loss: float | None = mean_loss(
+            y_true, y_proba, _LOW, _TOLERANCE, sample_weight, from_logits
+        )
         if loss is not None:
             return loss
     if normalize is True and y_pred is _DEPRECATED:
@@ -352,8 +354,6 @@ def sample_log_loss(
     >>> sample_log_loss([0, 0, 1], [0.1, 0.4, 0.8]).round(6)
     array([0.105361, 0.510826, 0.223144])
     """
-    if out is not None:
-        check_out(out, (np.float64,))
     spec = spec_of(eps, from_logits, soft_targets, label_smoothing)
     call = Call(y_true, y_proba, None, labels, True, spec, _NAMES)
     call = call._replace(drop_in=is_plain(spec))
@@ -363,6 +363,7 @@ def sample_log_loss(
             rows, sums = rows_of(problem)
             remark(problem, sums)
             return rows
+        check_out(out, (np.float64,))
         check_rows(out, len(problem.p))
         # All is validated before the first row is written.
         remark(problem, sums_of(problem, check_only=True))

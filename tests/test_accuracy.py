@@ -501,6 +501,20 @@ class TestD2:
         y = np.arange(n) % 4 == 0
         assert d2_log_loss_score(y, np.full(n, 0.25)) == 0.0
 
+    @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+    @pytest.mark.parametrize("n_classes", [2, 3, 7, 100])
+    @pytest.mark.parametrize("n", [10_000, 30_001])
+    @pytest.mark.usefixtures("engine")
+    def test_shares_of_any_classes_explain_nothing(self, n_classes, n, weighted):
+        """To the last bit: the same sums, in the same blocks."""
+        rng = np.random.default_rng(n + n_classes)
+        y = rng.integers(0, n_classes, n)
+        w = rng.integers(1, 9, n) / 8 if weighted else None
+        share = np.bincount(y, w) / (n if w is None else w.sum())
+        p = np.tile(share, (n, 1))
+        assert d2_log_loss_score(y, p, sample_weight=w) == 0.0
+        assert d2_log_loss_score(10.0 * y, p, sample_weight=w) == 0.0
+
     def test_twin(self):
         codes, p, w = random_case(700, 4)
         null = _reference.null_loss(codes, w, EPS)

@@ -3,6 +3,7 @@
 What may take a process down runs in one of its own, bounded in time.
 """
 
+import itertools
 import math
 import os
 import re
@@ -20,7 +21,14 @@ from compare import METRICS, assert_same, outcome
 from sklearn.dummy import DummyClassifier
 
 import fastlogloss
-from fastlogloss import _kernels, log_loss, sample_log_loss
+from fastlogloss import (
+    _kernels,
+    d2_log_loss_score,
+    log_loss,
+    log_loss_gradient,
+    log_loss_gradient_hessian,
+    sample_log_loss,
+)
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="of POSIX systems")
 
@@ -785,3 +793,59 @@ class TestIgnoredRows:
 
     def test_negative_classes_of_all_signs(self):
         assert fastlogloss.LogLoss([-100, -5, 3]).classes == (-100, -5, 3)
+
+
+def two_mistakes():
+    """Pairs of arguments that are wrong, the one to be named first in front."""
+    n, y = 20, np.arange(20) % 3
+    p = np.full((n, 3), 1 / 3)
+    mistakes = [  # in the order of reading; the last, but one, are of all rows
+        {"y_score": p[:, :, None]},
+        {"sample_weight": np.ones(n - 1)},
+        {"labels": [0]},
+        {"labels": [*range(9)]},
+        {"y_true": y[:-1]},
+        {"y_true": np.where(np.arange(n) == 5, 99, y), "labels": [0, 1, 2]},
+        {"y_true": np.where(np.arange(n) == 5, 99, 10 * y), "labels": [0, 10, 20]},
+        {"y_score": np.where(np.arange(n)[:, None] == 3, np.nan, p)},
+        {"y_score": np.where(np.arange(n)[:, None] == 3, 7, p)},
+        {"sample_weight": np.where(np.arange(n) == 4, np.nan, 1.0)},
+        {"sample_weight": np.zeros(n)},
+    ]
+    good = {"y_true": y, "y_score": p, "sample_weight": None, "labels": None}
+    for one, other in itertools.combinations(mistakes, 2):
+        if not set(one) & set(other):
+            yield good | one, good | other, good | one | other
+
+
+class TestTwoMistakes:
+    """All functions of the same arguments name the same one first."""
+
+    @pytest.mark.parametrize("case", list(two_mistakes()))
+    def test_which_is_named(self, case):
+        smoothing = {"label_smoothing": 0.1}  # else scikit-learn answers
+        out = np.zeros((20, 3))
+
+        def message(function, arguments, **keywords):
+            arguments = dict(arguments)
+            y, p = arguments.pop("y_true"), arguments.pop("y_score")
+            if function is sample_log_loss:
+                del arguments["sample_weight"]
+            with pytest.raises((ValueError, TypeError, ZeroDivisionError)) as raised:
+                function(y, p, **arguments, **smoothing, **keywords)
+            return str(raised.value)
+
+        calls = [
+            (log_loss, {}),
+            (d2_log_loss_score, {}),
+            (log_loss_gradient, {}),
+            (log_loss_gradient_hessian, {}),
+            (log_loss_gradient, {"out": out}),
+        ]
+        first, _, both = case
+        if first["sample_weight"] is both["sample_weight"] is None:
+            calls += (sample_log_loss, {}), (sample_log_loss, {"out": out[:, 0]})
+        for function, keywords in calls:
+            found = message(function, both, **keywords)
+            assert found == message(function, first, **keywords)
+        assert not out.any()

@@ -489,6 +489,25 @@ class TestMeanLoss:
             mean = loops.mean_loss(codes, p, EPS, TOLERANCE)
             assert mean == summed(loops, codes, p).loss / n
 
+    @pytest.mark.parametrize("n_columns", [1, 2, 3, 10])
+    @pytest.mark.parametrize("from_logits", [False, True])
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_equals_mean(self, loops, n_columns, from_logits, weighted):
+        spec = loops.Spec(n_columns, EPS, 1 - EPS, TOLERANCE, from_logits=from_logits)
+        for n in (10, 33, 257, 1536):
+            codes, p, w = random_case(n, n_columns)
+            p = np.log(p) * 3 if from_logits else p
+            w = w if weighted else None
+            mean = loops.mean_loss(codes, p, EPS, TOLERANCE, w, from_logits)
+            assert mean == spec.mean(codes, p, w, True) is not None
+            totals = spec.run(codes, p, w)
+            assert mean == totals.loss / totals.weight
+
+    def test_leaves_weights_to_others(self, loops):
+        codes, p, w = random_case(50, 1)
+        for weights in (w.tolist(), -w, w[:-1], w * np.nan, w * 0, w[:, None]):
+            assert loops.mean_loss(codes, p, EPS, TOLERANCE, weights) is None
+
     def test_leaves_the_rest_to_others(self, loops):
         codes, p, _ = random_case(50, 1)
         pairs = np.stack([1 - p, p], 1)
@@ -627,3 +646,80 @@ class TestVariants:
     def test_unknown(self):
         with pytest.raises(ValueError, match=r"choose one of .*base"):
             fastlogloss._kernels.load("v5")
+
+
+class TestShares:
+    """What D2 asks: weights of classes, and the loss of their shares."""
+
+    @pytest.mark.parametrize("dtype", ["i8", "u1", ">i4", "f8", "f2", "labels"])
+    @pytest.mark.parametrize("n_classes", [2, 3, 5, 70, 300, 1000])
+    @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+    def test_same_bits_as_the_loss(self, loops, dtype, n_classes, weighted, n_threads):
+        rng = np.random.default_rng(n_classes)
+        n, classes = 20_001, None
+        limit = min(n_classes, 255 if dtype == "u1" else n_classes)
+        y = rng.integers(0, limit, n)
+        if dtype == "labels":
+            classes = np.sort(rng.choice(10 * n_classes, n_classes, replace=False))
+            y = np.repeat(classes[y], 2)[::2]
+        else:
+            y = y.astype(dtype)
+        w = rng.uniform(-0.1, 1, n) if weighted else None
+        share = rng.uniform(0.1, 1, n_classes)
+        share /= share.sum()
+        spec = loops.Spec(n_classes, 2.0**-52, 1 - 2.0**-52, 1e-6)
+        p = np.broadcast_to(share, (n, n_classes))
+        expected = spec.run(y, p, w, classes=classes)
+        found = loops.loss_of_shares(
+            spec, y, share, w, classes=classes, n_threads=n_threads
+        )
+        assert found.status == expected.status == 0
+        assert (found.loss, found.weight) == (expected.loss, expected.weight)
+        assert found.in_range
+        assert found.signed == weighted
+
+    @pytest.mark.parametrize("n_classes", [2, 4, 5, 256, 257])
+    @pytest.mark.parametrize("n", [0, 1, 255, 257, 40_000])
+    def test_sums(self, loops, base, n_classes, n):
+        rng = np.random.default_rng(n)
+        y = rng.integers(0, n_classes, n)
+        w = rng.normal(size=n)
+        sums, others = np.empty((2, 2, n_classes))
+        assert loops.sum_by_class(y, None, None, sums)
+        assert sums[0].tolist() == np.bincount(y, minlength=n_classes).tolist()
+        assert not sums[1].any()
+        assert loops.sum_by_class(y, None, w, sums, 0.5)
+        assert base.sum_by_class(y.astype("f8"), None, w, others, 0.5)
+        assert sums.tolist() == others.tolist()
+        bound = 2e-15 * np.bincount(y, np.abs(w), n_classes)
+        exact = [math.fsum(w[y == j]) / 2 for j in range(n_classes)]
+        assert (np.abs(sums.sum(axis=0) - exact) <= bound).all()
+
+    @pytest.mark.parametrize("label", [-1, 3, 2**40, -(2**63), 2**63 - 1])
+    @pytest.mark.parametrize("at", [0, 255, 256, 999])
+    def test_no_class(self, loops, label, at):
+        y = np.zeros(1000, np.int64)
+        y[at] = label
+        spec = loops.Spec(3, 2.0**-52, 1 - 2.0**-52, 1e-6)
+        assert not loops.sum_by_class(y, None, None, np.empty((2, 3)))
+        found = loops.loss_of_shares(spec, y, np.full(3, 1 / 3))
+        assert found.status == loops.BAD_LABEL
+
+    def test_what_does_not_fit(self, loops):
+        y, w, share = np.zeros(3, int), np.ones(3), np.full(2, 0.5)
+        spec = loops.Spec(2, 0.0, 1.0, 1e-6)
+        for labels in (y.astype(object), y[:, None], y.astype("g")):
+            with pytest.raises(TypeError, match="labels must be numbers"):
+                loops.sum_by_class(labels, None, None, np.empty((2, 2)))
+        for weights in (w[:2], w[:, None], w.astype(object)):
+            with pytest.raises(ValueError, match="do not fit together"):
+                loops.loss_of_shares(spec, y, share, weights)
+        for sums in (np.empty(2), np.empty((3, 2)), np.empty((2, 4))[:, ::2]):
+            with pytest.raises(TypeError, match="two rows of float64"):
+                loops.sum_by_class(y, None, None, sums)
+        for shares in (share[:1], share.astype("f4"), np.full(4, 0.25)[::2]):
+            with pytest.raises(TypeError, match="plain array of float64"):
+                loops.loss_of_shares(spec, y, shares)
+        for options in ({"from_logits": True}, {"soft": True}, {"smoothing": 0.1}):
+            with pytest.raises(ValueError, match="probabilities of labels"):
+                loops.loss_of_shares(loops.Spec(2, 0, 1, 0, **options), y, share)

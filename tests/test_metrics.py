@@ -1,6 +1,7 @@
 """The public functions: parity with scikit-learn, and what is ours alone."""
 
 import inspect
+import math
 import warnings
 
 import numpy as np
@@ -31,6 +32,7 @@ from fastlogloss import (
     sample_log_loss,
     scorers,
 )
+from fastlogloss._arrays import adds_pairwise, limits, sum_tolerance
 
 EPS = 2.0**-52
 
@@ -406,6 +408,41 @@ class TestRowSums:
         sums = p.sum(axis=1)
         for start, stop in ((0, 2), (17, 19), (8999, 9001), (1, 5000), (4096, 9001)):
             np.testing.assert_array_equal(p[start:stop].sum(axis=1), sums[start:stop])
+
+    @pytest.mark.parametrize("dtype", ["float32", "float16"])
+    @pytest.mark.parametrize("layout", ["C", "F", "rows", "columns", "reversed"])
+    @pytest.mark.parametrize("n_columns", [2, 9, 65, 129, 1000, 9001, 20_000])
+    def test_how_numpy_rounds_sums(self, layout, dtype, n_columns):
+        """Never by more than `limits` allows for."""
+        rng = np.random.default_rng(n_columns)
+        wide = rng.dirichlet(np.ones(n_columns), 6)
+        wide[::2] = wide[::2] * 0 + 0.999 / n_columns  # which all round alike
+        p = np.array(wide, dtype, order="F" if layout == "F" else "C")
+        if layout == "rows":
+            p = p[::2]
+        elif layout == "columns":
+            p = np.repeat(p, 2, axis=1)[:, ::2]
+        elif layout == "reversed":
+            p = p[::-1, ::-1]
+        exact = np.array([math.fsum(row) for row in p.tolist()])
+        eps, tolerance = limits(p.dtype, n_columns, adds_pairwise(p))
+        error = np.abs(p.sum(axis=1).astype(np.float64) - exact).max()
+        assert error <= sum_tolerance(eps) - tolerance
+        assert adds_pairwise(p) == (layout != "F")
+        assert tolerance > 0 or layout == "F"
+
+    @pytest.mark.parametrize("dtype", ["float32", "float16"])
+    @pytest.mark.parametrize(
+        ("order", "n_columns"), [("C", 66), ("C", 130), ("C", 6000), ("F", 66)]
+    )
+    def test_good_sums_of_many_columns(self, handed_over, dtype, order, n_columns):
+        y = np.arange(12) % n_columns
+        p = np.full((12, n_columns), 2.0**-13, dtype, order=order)
+        p[:, 0] += np.dtype(dtype).type(1 - n_columns * 2.0**-13)
+        labels = np.arange(n_columns)
+        assert math.isfinite(log_loss(y, p, labels=labels))
+        assert not handed_over
+        log_loss(y, p, labels=labels, label_smoothing=0.1)  # without a warning
 
     @pytest.mark.parametrize("rows", OFF_ROWS)
     @pytest.mark.parametrize("part", [0.999999, 1 - 1e-9, 1.0, 1.1, 1e6])

@@ -28,6 +28,7 @@ from fastlogloss import (
     sample_log_loss,
 )
 from fastlogloss._errors import ZeroSum, refusal
+from fastlogloss._labels import Codes
 
 WORDS = np.array(list("abcd"))
 
@@ -665,3 +666,32 @@ class TestShortWay:
         theirs = outcome(sklearn.metrics.log_loss, y, p, labels=labels)
         check(outcome(log_loss, y, p, labels=labels), theirs)
         check(outcome(log_loss_gradient, y, p, labels=labels), theirs)
+
+
+class TestNamedLabels:
+    """Numbers whose classes are named are read by the kernel alone, once."""
+
+    @pytest.mark.parametrize("dtype", ["i8", "u2", "f4", "f8"])
+    @pytest.mark.parametrize("labels", [[1, 2], [3, 5, 9]])
+    @pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}])
+    def test_one_look(self, dtype, labels, options, monkeypatch):
+        codes, p, _ = random_case(60, 1 if len(labels) == 2 else 3)
+        y = np.array(labels, dtype)[codes]
+        functions = log_loss, sample_log_loss, d2_log_loss_score, log_loss_gradient
+        keywords = {"labels": labels, **options}
+        monkeypatch.setattr(Codes, "chunk", None)
+        for function in functions:
+            found = function(y, p, **keywords)
+            expected = function(codes, p, **options)
+            np.testing.assert_equal(found, expected)
+
+    @pytest.mark.parametrize("row", [0, 40])
+    @pytest.mark.parametrize("dtype", [np.int64, np.float64])
+    def test_unseen_label_is_named_first(self, row, dtype):
+        """Before scores that are wrong, wherever these are."""
+        y, p = np.array([1, 2] * 30, dtype), np.full(60, 0.5)
+        y[row], p[20] = 7, np.nan
+        options = {"labels": [1, 2], "label_smoothing": 0.1}
+        for function in (log_loss, sample_log_loss, log_loss_gradient):
+            with pytest.raises(ValueError, match=f"7(.0)? in row {row}"):
+                function(y, p, **options)

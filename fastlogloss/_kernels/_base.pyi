@@ -105,7 +105,30 @@ def encode(
     y: npt.NDArray[Any], classes: npt.NDArray[Any], codes: npt.NDArray[np.int64]
 ) -> bool: ...
 def pin_memory(*arrays: npt.NDArray[Any] | None) -> list[Any]: ...
-def mean_loss(y: Any, p: Any, low: float, tolerance: float) -> float | None: ...
+def loss_of_shares(
+    spec: Spec,
+    y: npt.NDArray[Any],
+    share: npt.NDArray[np.float64],
+    w: npt.NDArray[Any] | None = None,
+    *,
+    classes: npt.NDArray[Any] | None = None,
+    n_threads: int = 1,
+) -> Totals: ...
+def mean_loss(
+    y: Any,
+    p: Any,
+    low: float,
+    tolerance: float,
+    w: Any = None,
+    from_logits: bool = False,
+) -> float | None: ...
+def sum_by_class(
+    y: npt.NDArray[Any],
+    classes: npt.NDArray[Any] | None,
+    w: npt.NDArray[Any] | None,
+    sums: npt.NDArray[np.float64],
+    factor: float = 1.0,
+) -> bool: ...
 def sum_weights(w: npt.NDArray[Any]) -> tuple[float, float, float]: ...
 def worst_row(p: npt.NDArray[Any]) -> tuple[int, float]: ...
 def sum_exactly(

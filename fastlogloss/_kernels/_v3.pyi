@@ -9,10 +9,12 @@ from fastlogloss._kernels._base import NEEDS_ROOM as NEEDS_ROOM
 from fastlogloss._kernels._base import Spec as Spec
 from fastlogloss._kernels._base import Totals as Totals
 from fastlogloss._kernels._base import encode as encode
+from fastlogloss._kernels._base import loss_of_shares as loss_of_shares
 from fastlogloss._kernels._base import mean_loss as mean_loss
 from fastlogloss._kernels._base import pin_memory as pin_memory
 from fastlogloss._kernels._base import round_cells as round_cells
 from fastlogloss._kernels._base import settle_cells as settle_cells
+from fastlogloss._kernels._base import sum_by_class as sum_by_class
 from fastlogloss._kernels._base import sum_exactly as sum_exactly
 from fastlogloss._kernels._base import sum_weights as sum_weights
 from fastlogloss._kernels._base import worst_row as worst_row

@@ -1,4 +1,12 @@
-# What the reader asks of arrays: codes, sums of weights, the worst row.
+# What the reader and D2 ask of arrays: codes, sums of weights, the worst row, how much
+# weight there is of each class, and what its share costs.
+
+cdef enum:
+    FEW_CLASSES = 256       # of which sums are kept in 2^FEW_LANES lanes
+    FEW_LANES = 3
+    COMPARED = 4            # classes so few that each is counted by itself
+    FLUSH = 64              # tiles that are added without compensation
+
 
 def encode(cnp.ndarray y not None, cnp.ndarray classes, cnp.ndarray codes not None):
     """Write the code of each label, -1 for what is no class; whether there is none.
@@ -85,81 +93,199 @@ def worst_row(cnp.ndarray p not None):
     return row, total
 
 
-cdef object _whole(int64_t* digits):
-    # The number in units of 2^-1080; digits of 5 bytes.
-    cdef unsigned char text[5 * FLL_DIGITS + 8]
-    cdef Py_ssize_t i, first = 0
-    cdef int64_t digit
-    settle(digits, FLL_DIGITS)
-    while first < FLL_DIGITS and digits[first] == 0:
-        first += 1
-    if first == FLL_DIGITS:
-        return 0
-    for i in range(first, FLL_DIGITS):
-        digit = digits[i]
-        memcpy(text + 5 * i, &digit, 8)  # the next digit overwrites what is above
-    whole = int.from_bytes(
-        PyBytes_FromStringAndSize(
-            <const char*>text + 5 * first, 5 * (FLL_DIGITS - first) + 3
-        ),
-        "little",
-        signed=True,
-    )
-    return whole << (FLL_DIGIT * first)
+def sum_by_class(
+    cnp.ndarray y not None,
+    cnp.ndarray classes,
+    cnp.ndarray w,
+    cnp.ndarray sums not None,
+    double factor=1.0,
+):
+    """Add up the weights of each class, times a factor; whether all labels are classes.
 
-
-cdef tuple _sums_of_ledger(Ledger* ledger, bint weighted):
-    # (sums, counts), see Totals.exact.
-    cdef Py_ssize_t i
-    counts = ledger.n, ledger.n_zeros, ledger.n_up, ledger.n_down, ledger.n_beyond
-    if weighted:
-        return tuple([_whole(ledger.digits[i]) for i in range(SUMS)]), counts
-    n = int(ledger.n) << FLL_BELOW
-    t = _whole(ledger.digits[OF_T])
-    tt = _whole(ledger.digits[OF_TT])
-    ttt = _whole(ledger.digits[OF_TTT])
-    return (n, t, n, t, tt, n, t, tt, ttt), counts
-
-
-cdef tuple _exact_sums(Ledger* ledger, const Call* call, const Partial* total):
-    # (sums, counts, sums of classes).
-    cdef Py_ssize_t i, k = max(call.task.n_columns, <Py_ssize_t>2)
-    cdef bint weighted = call.w.data != NULL
-    cdef bint counted = not (weighted or call.task.soft or call.has_codes)
-    if counted:
-        class_sums(ledger, 1)[FLL_UNIT] = total.n_ones
-    sums, counts = _sums_of_ledger(ledger, weighted)
-    classes = [_whole(class_sums(ledger, i)) for i in range(k)]
-    if k == 2:
-        classes[0] = sums[OF_W] - classes[1]
-    return sums, counts, tuple(classes)
-
-
-def sum_exactly(cnp.ndarray losses not None, cnp.ndarray w=None):
-    """`Totals.exact` of losses of rows, without the classes; None for a bad weight.
-
-    Plain arrays of float64.
+    ``classes`` as of `Spec.run`; without weights rows are counted. ``sums`` (float64,
+    2 rows) receives the sum of each class, and what it was rounded by.
     """
-    cdef Ledger ledger
-    cdef double copy[TILE]
-    cdef Py_ssize_t first = 0, m, n = len(losses)
-    cdef const double* weights = NULL
-    for array in (losses, w):
-        if array is not None and not (
-            _is_vector(array, n)
-            and _kind(array) == FLL_FLOAT64
-            and cnp.PyArray_ISCARRAY_RO(array)
+    cdef Call call
+    cdef Task task
+    cdef Py_ssize_t k
+    cdef int lanes
+    cdef double* parts
+    cdef bint good
+    memset(&call, 0, sizeof(Call))
+    memset(&task, 0, sizeof(Task))
+    if not (
+        cnp.PyArray_NDIM(sums) == 2
+        and cnp.PyArray_DIM(sums, 0) == 2
+        and _kind(sums) == FLL_FLOAT64
+        and cnp.PyArray_ISCARRAY(sums)
+    ):
+        raise TypeError("sums must be a plain array of two rows of float64")
+    k = cnp.PyArray_DIM(sums, 1)
+    task.n_columns = k
+    keep = _set_labels(&call, &task, y, classes, w)
+    lanes = FEW_LANES if k <= FEW_CLASSES else 0
+    parts = new_buffer(k << lanes)
+    if parts == NULL:
+        raise MemoryError()
+    guard = pin_memory(y, w)
+    with nogil:
+        memset(parts, 0, (k << lanes) * sizeof(double))
+        good = add_by_class(
+            &call, factor, lanes, parts, <double*>cnp.PyArray_DATA(sums),
+            <double*>cnp.PyArray_DATA(sums) + k,
+        )
+    free_buffer(parts)
+    del guard, keep
+    return good
+
+
+cdef object _set_labels(
+    Call* call, const Task* task, cnp.ndarray y, cnp.ndarray classes, cnp.ndarray w
+):
+    # A call without scores. Returns what has to be kept for it.
+    call.task = task
+    call.n = cnp.PyArray_DIM(y, 0) if cnp.PyArray_NDIM(y) == 1 else -1
+    if not (call.n >= 0 and _set_view(&call.y, y, 1)):
+        raise TypeError("labels must be numbers")
+    if w is not None and not (_is_vector(w, call.n) and _set_view(&call.w, w, 1)):
+        raise ValueError("labels and weights do not fit together")
+    return None if classes is None else _set_classes(
+        call, classes, task.n_columns
+    )
+
+
+cdef bint add_by_class(
+    const Call* call,
+    double factor,
+    int lanes,              # 2^lanes sums of each class, by turns
+    double* parts,          # IN  0, (k, 2^lanes)
+    double* total,          # OUT (k,)
+    double* tail,           # OUT (k,)
+) noexcept nogil:
+    # Whether all labels are classes. Chains of additions to the same number are as long
+    # as the processor takes to have read what it has just written.
+    cdef double items[TILE]
+    cdef double buffer[TILE]
+    cdef double weights[TILE]
+    cdef Py_ssize_t code[TILE]
+    cdef Py_ssize_t k = call.task.n_columns, first = 0, mask = (1 << lanes) - 1, i, m
+    cdef const double* w = weights
+    memset(total, 0, k * sizeof(double))
+    memset(tail, 0, k * sizeof(double))
+    for i in range(TILE):
+        weights[i] = 1.0
+    while first < call.n:
+        m = min(call.n - first, <Py_ssize_t>TILE)
+        if not load_codes(
+            &call.y, first, m, k, &call.classes, items, buffer, code
         ):
-            raise TypeError("losses and w must be plain arrays of float64")
-    memset(&ledger, 0, sizeof(Ledger))
-    while first < n:
-        m = min(n - first, <Py_ssize_t>TILE)
-        memcpy(copy, <double*>cnp.PyArray_DATA(losses) + first, m * sizeof(double))
-        if w is not None:
-            weights = <const double*>cnp.PyArray_DATA(w) + first
-        if add_rows(copy, weights, m, &ledger):
-            return None
+            return False
+        if call.w.data != NULL:
+            w = load_doubles(&call.w, first, m, 1, items, weights)
+        for i in range(m):
+            check(0 <= code[i] < k)
+        if call.w.data == NULL and k <= COMPARED:
+            count_few(code, m, k, total)
+        else:
+            for i in range(m):
+                parts[(code[i] << lanes) + (i & mask)] += factor * w[i]
         first += m
-        if first % (1 << 20) == 0:
-            settle_ledger(&ledger, 0)
-    return _sums_of_ledger(&ledger, w is not None)
+        if first % (FLUSH * TILE) == 0 or first == call.n:
+            for i in range(k << lanes):
+                add_compensated(total + (i >> lanes), tail + (i >> lanes), parts[i])
+                parts[i] = 0.0
+    return True
+
+
+cdef inline void count_few(
+    const Py_ssize_t* code,  # IN (n,)
+    Py_ssize_t n,
+    Py_ssize_t k,           # COMPARED at most
+    double* total,          # IN/OUT (k,)
+) noexcept nogil:
+    cdef Py_ssize_t i, j, count
+    for j in range(k):
+        count = 0
+        for i in range(n):
+            count += code[i] == j
+        total[j] += <double>count
+
+
+def loss_of_shares(
+    Spec spec not None,
+    cnp.ndarray y not None,
+    cnp.ndarray share not None,
+    cnp.ndarray w=None,
+    *,
+    cnp.ndarray classes=None,
+    int n_threads=1,
+):
+    """The `Totals` that `Spec.run` has where each row of scores is ``share``.
+
+    ``spec`` is of probabilities, with a column for each class, and clips nothing of
+    ``share``: (n_columns,), float64. All bits are those of `run`: only the way from
+    label to probability is shorter.
+    """
+    cdef Call call
+    cdef Totals totals = Totals.__new__(Totals)
+    cdef Py_ssize_t k = spec.task.n_columns, first = 0, m, i
+    cdef const double* of_class
+    cdef double* cost
+    cdef cnp.ndarray values = share
+    if spec.task.from_logits or spec.task.targets:
+        raise ValueError("shares are probabilities of labels")
+    if not (
+        _is_vector(share, k)
+        and _kind(share) == FLL_FLOAT64
+        and cnp.PyArray_ISCARRAY(share)
+    ):
+        raise TypeError("share must be a plain array of float64")
+    memset(&call, 0, sizeof(Call))
+    keep = _set_labels(&call, &spec.task, y, classes, w)
+    call.n_cells = 1
+    call.in_place = True
+    prepare(&call, n_threads)
+    call.loss = share_loss
+    if w is not None:  # a logarithm for each class, not for each row
+        values = _new_like(share)
+        of_class = <const double*>cnp.PyArray_DATA(share)
+        cost = <double*>cnp.PyArray_DATA(values)
+        while first < k:
+            m = min(k - first, <Py_ssize_t>TILE)
+            log_factors(&call, of_class + first, m, cost + first)
+            first += m
+        for i in range(k):
+            cost[i] = 0.0 - cost[i]
+        call.has_factor = False
+        call.has_linear = True
+    call.p.data = cnp.PyArray_BYTES(values)
+    seen = bytearray(call.n_threads * k)
+    guard = pin_memory(y, w)
+    run(&call, &totals.total, <uint8_t*><char*>seen, NULL, True)
+    del guard, keep
+    totals.spec = spec
+    totals.n_rows = call.n
+    totals.weighted = w is not None
+    totals.seen = bytes(k)
+    return totals
+
+
+cdef int share_loss(const Call* call, Tile* tile) noexcept nogil:
+    # A row loss: what there is in place of scores is one number for each class.
+    cdef const double* value = <const double*>tile.p.data
+    cdef double* out = &tile.factor[0] if call.has_factor else &tile.linear[0]
+    cdef Py_ssize_t i
+    cdef double first, second
+    if not codes_of(call, tile):
+        return _BAD_LABEL
+    for i in range(tile.n):
+        check(0 <= tile.code[i] < call.task.n_columns)
+    if call.task.n_columns == 2:
+        first = value[0]
+        second = value[1]
+        for i in range(tile.n):
+            out[i] = second if tile.code[i] else first
+    else:
+        for i in range(tile.n):
+            out[i] = value[tile.code[i]]
+    return 0

@@ -1,4 +1,5 @@
 /* Arrays as people have them -> buffers of doubles and of codes, some rows at a time.
+   Longer than 300 lines: every type has its line in each of the conversions.
 
    Design
    A. Items are copied by their size, their bytes are swapped by their size, and what
@@ -82,7 +83,7 @@ FLL_COPY(uint64_t)
 /* The steps that are common: one column of two, which is what scikit-learn's scorers hand
    over, and from the last item to the first. */
 #define FLL_COPY_BY(name, step)                                                        \
-    FLL_NARROW static void name(const double *from, ptrdiff_t n, double *to)           \
+    FLL_256BIT static void name(const double *from, ptrdiff_t n, double *to)           \
     {                                                                                  \
         ptrdiff_t i;                                                                   \
         for (i = 0; i < n; ++i)                                                        \
@@ -129,7 +130,7 @@ FLL_INLINE uint64_t swap_uint64_t(uint64_t x)
 #endif
 
 #define FLL_SWAP(type)                                                                 \
-    FLL_NARROW static void swap_array_##type(const type *from, ptrdiff_t n, type *to)  \
+    FLL_256BIT static void swap_array_##type(const type *from, ptrdiff_t n, type *to)  \
     {                                                                                  \
         ptrdiff_t i;                                                                   \
         for (i = 0; i < n; ++i)                                                        \
@@ -240,7 +241,7 @@ FLL_INLINE double double_of_int64(int64_t x)
 
 #define FLL_SAME(x) x
 #define FLL_DOUBLES(name, type, value)                                                 \
-    FLL_NARROW static void doubles_of_##name(const type *x, ptrdiff_t n, double *out)  \
+    FLL_256BIT static void doubles_of_##name(const type *x, ptrdiff_t n, double *out)  \
     {                                                                                  \
         ptrdiff_t i;                                                                   \
         FLL_UNROLL                                                                     \
@@ -249,7 +250,7 @@ FLL_INLINE double double_of_int64(int64_t x)
     }
 FLL_DOUBLES(float32, float, FLL_SAME)
 #ifdef __F16C__
-FLL_NARROW static void doubles_of_float16(const uint16_t *x, ptrdiff_t n, double *out)
+FLL_256BIT static void doubles_of_float16(const uint16_t *x, ptrdiff_t n, double *out)
 {
     ptrdiff_t i = 0;
     for (; i + 4 <= n; i += 4)
@@ -304,7 +305,7 @@ static const double *load_doubles(const View *view, ptrdiff_t first, ptrdiff_t m
 
 /* Codes 0 and 1 as 0.0 and 1.0. Returns not 0 where one is neither. */
 #define FLL_BITS(name, type)                                                           \
-    FLL_NARROW static uint64_t bits_of_##name(const type *code, ptrdiff_t n,           \
+    FLL_256BIT static uint64_t bits_of_##name(const type *code, ptrdiff_t n,           \
                                               double *out)                             \
     {                                                                                  \
         ptrdiff_t i;                                                                   \
@@ -328,7 +329,7 @@ FLL_BITS(int64, int64_t)
 /* Of each label whether it is that of the second class, as 0.0 or 1.0. Returns not 0
    where one is of neither. */
 #define FLL_IS_SECOND(name, type, wide)                                                \
-    FLL_NARROW static uint64_t is_second_##name(                                       \
+    FLL_256BIT static uint64_t is_second_##name(                                       \
         const type *label, ptrdiff_t n, wide first, wide second, double *out)          \
     {                                                                                  \
         ptrdiff_t i;                                                                   \
@@ -404,7 +405,7 @@ static const double *load_labels(const View *view, ptrdiff_t first, ptrdiff_t n,
 }
 
 #define FLL_WHOLE(name, type)                                                          \
-    FLL_NARROW static void whole_of_##name(const type *x, ptrdiff_t n, int64_t *out)   \
+    FLL_256BIT static void whole_of_##name(const type *x, ptrdiff_t n, int64_t *out)   \
     {                                                                                  \
         ptrdiff_t i;                                                                   \
         for (i = 0; i < n; ++i)                                                        \

@@ -148,7 +148,6 @@ from fastlogloss._kernels.scalar cimport (
     log_normal,
     log_product,
     mantissa,
-    narrow,
     outside,
     outside_unit,
     prefetch,
@@ -158,6 +157,7 @@ from fastlogloss._kernels.scalar cimport (
     sum_error,
     times_power,
     to_bits,
+    void_256bit,
 )
 from fastlogloss._kernels.vector cimport (
     exp_array,
@@ -374,5 +374,6 @@ include "runner.pxi"
 include "views.pxi"
 include "binding.pxi"
 include "short.pxi"
+include "ledgers.pxi"
 include "groups.pxi"
 include "helpers.pxi"

@@ -1,4 +1,5 @@
 # Several logits a row: softmax, its loss and derivatives (designs H to M).
+# Longer than 300 lines: loss, targets and derivatives share their exponentials.
 
 cdef inline double distance(double x, double y) noexcept nogil:
     # x - y, 0 for equal infinities.
@@ -215,7 +216,7 @@ cdef inline void store_columns(
     double* spare,          # (m, k)
 ) noexcept nogil:
     cdef double* rows = buffer
-    cdef float* narrowed
+    cdef float* floats
     cdef Py_ssize_t i
     if out.plain and not out.stream and out.view.kind == FLL_FLOAT64:
         rows = <double*>out.view.data + first * k
@@ -223,11 +224,11 @@ cdef inline void store_columns(
     for i in range(m if code != NULL else 0):
         rows[i * k + code[i]] = at_code[i] * factor[i]
     if out.view.kind == FLL_FLOAT32:
-        narrowed = <float*>spare
+        floats = <float*>spare
         if out.plain:
-            narrowed = <float*>out.view.data + first * k
+            floats = <float*>out.view.data + first * k
         for i in range(m * k):
-            narrowed[i] = <float>rows[i]
+            floats[i] = <float>rows[i]
         if not out.plain:
             store_items(spare, m, k, &out.view, first)
     elif out.stream:

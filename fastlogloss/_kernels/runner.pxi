@@ -1,4 +1,5 @@
 # Pieces, threads, and sums that are merged in order (designs F, G).
+# Longer than 300 lines: with the blocks that they cut and the choice of losses.
 
 cdef inline void start(Partial* part) noexcept nogil:
     memset(part, 0, sizeof(Partial))
@@ -113,7 +114,7 @@ cdef int share_block(
                     clip(tile, m, task)
                 else:
                     status |= _BAD_PROBA
-            multiply_plain_tile(tile, lanes + model)
+            multiply_tile(tile, lanes + model)
         if status:
             return status
         first += m

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 cdef extern from "scalar.h" nogil:
-    ctypedef void narrow "FLL_NARROW void"
+    ctypedef void void_256bit "FLL_256BIT void"
     uint64_t to_bits(double x)
     double from_bits(uint64_t u)
     double absolute(double x)

@@ -1,21 +1,30 @@
 # The short way: few rows, with the GIL, and no object made.
 
-def mean_loss(y, p, double low, double tolerance):
+def mean_loss(
+    y, p, double low, double tolerance, w=None, bint from_logits=False
+):
     """Mean loss of a few rows, the short way, whatever the two classes are.
 
-    None, with nothing else done, unless `y` and `p` are arrays of few rows, `p` such
-    that is clipped as float64, that hold all their classes and nothing to clip, warn or
-    stumble over. Everything here is also done, at length, by the callers of `Spec.run`.
+    None, with nothing else done, unless `y`, `p` and `w` are arrays of few rows, `p`
+    such that is clipped as float64, that hold all their classes and nothing to clip,
+    warn or stumble over. That is `Spec.mean`, without a Spec. Everything here is also
+    done, at length, by the callers of `Spec.run`.
     """
     cdef Task task
-    if type(y) is not cnp.ndarray or type(p) is not cnp.ndarray or _is_narrow(p):
+    if type(y) is not cnp.ndarray or type(p) is not cnp.ndarray:
+        return None
+    if w is not None and type(w) is not cnp.ndarray:
+        return None
+    if not from_logits and _has_own_epsilon(p):
         return None
     cdef int ndim = cnp.PyArray_NDIM(p)
     cdef Py_ssize_t k = cnp.PyArray_DIM(p, 1) if ndim == 2 else 1
     if k < ndim:
         return None
     start_task(&task, k, low, 1.0 - low, tolerance)
-    return _short_mean(&task, y, p, None, True)
+    task.from_logits = from_logits
+    task.use_product |= from_logits
+    return _short_mean(&task, y, p, w, True)
 
 
 cdef object _short_mean(

@@ -1,5 +1,5 @@
 # Sinks: where factor and linear of a tile go: products, weighted sums, rows, and the
-# stores of derivatives (designs C, D).
+# stores of derivatives (designs C, D). Longer than 300 lines: they share the sums.
 
 cdef inline void multiply_halves(
     double* h,              # IN (2n,), OUT (n,): h[i] * h[n + i]
@@ -32,7 +32,7 @@ cdef inline void start_lanes(Lanes* lanes) noexcept nogil:
         lanes.h[i] = 1.0
 
 
-cdef inline void multiply_plain_tile(
+cdef inline void multiply_tile(
     const double* q,        # IN (TILE,)
     Lanes* lanes,           # IN/OUT
 ) noexcept nogil:
@@ -211,7 +211,7 @@ cdef int sink_products(const Call* call, Tile* tile) noexcept nogil:
         if call.is_excess:
             multiply_excess_tile(tile.factor, &tile.lanes)
         else:
-            multiply_plain_tile(tile.factor, &tile.lanes)
+            multiply_tile(tile.factor, &tile.lanes)
     return sink_losses(call, tile) if call.has_linear else 0
 
 

@@ -235,7 +235,7 @@ cdef inline void load_strips(
     checks.n_ones = count_ones(checks.ones, y)
 
 
-cdef narrow load_binary(
+cdef void_256bit load_binary(
     const Call* call,
     const Tile* tile,
     int kind,               # of the codes

@@ -229,7 +229,7 @@ cdef void _extent(cnp.ndarray a, char** first, char** last) noexcept:
             first[0] += reach
 
 
-cdef bint _is_narrow(cnp.ndarray p) noexcept:
+cdef bint _has_own_epsilon(cnp.ndarray p) noexcept:
     # Probabilities that are clipped by another epsilon than that of float64.
     cdef int kind = _kind(p)
     return (
