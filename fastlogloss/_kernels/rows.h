@@ -183,6 +183,18 @@ FLL_INLINE uint64_t sum_wide_row(const double *x, ptrdiff_t k, double *total)
     return off;
 }
 
+/* Adds a column of n numbers to the sums of its rows; returns as above. */
+FLL_NARROW static uint64_t add_column(const double *x, ptrdiff_t n, double *sum)
+{
+    ptrdiff_t i;
+    uint64_t off = 0;
+    for (i = 0; i < n; ++i) {
+        off |= outside_unit(x[i]);
+        sum[i] += x[i];
+    }
+    return off;
+}
+
 /* q[r * width + i] = |a[i] - x[r * stride + i]| for k rows of n numbers, k a constant.
    found[r] collects outside() of row r. */
 FLL_INLINE void subtract_k_rows(const double *a, const double *x, ptrdiff_t stride,

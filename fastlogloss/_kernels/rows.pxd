@@ -15,6 +15,7 @@ cdef extern from "rows.h" nogil:
     )
     uint64_t sum_four_rows(const double* x, Py_ssize_t k, double* total)
     uint64_t sum_wide_row(const double* x, Py_ssize_t k, double* total)
+    uint64_t add_column(const double* x, Py_ssize_t n, double* sum)
     void subtract_rows(
         const double* a,
         const double* x,
