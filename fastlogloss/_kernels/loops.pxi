@@ -101,7 +101,7 @@ from fastlogloss._kernels.load cimport (
     store_items,
 )
 from fastlogloss._kernels.rows cimport (
-    add_column,
+    add_columns,
     pair_to_columns,
     pair_to_rows,
     stream,
@@ -109,6 +109,7 @@ from fastlogloss._kernels.rows cimport (
     subtract_rows,
     sum_four_rows,
     sum_wide_row,
+    value,
 )
 from fastlogloss._kernels.scalar cimport (
     FLL_BIAS,

@@ -114,26 +114,52 @@ cdef inline uint64_t load_by_rows(
     double* q,              # OUT (n,)
 ) noexcept nogil:
     # Returns what outside_unit() does, for any of the numbers.
-    cdef Py_ssize_t n = tile.n, k = call.task.n_columns, start = 0, first = 0, i, j, m
+    cdef Py_ssize_t n = tile.n, k = call.task.n_columns, start = 0
     cdef Py_ssize_t step = rows_at_once(call, tile)
-    cdef const double* p
-    cdef uint8_t* seen = tile.seen
-    cdef const Py_ssize_t* code = tile.code
+    cdef const View* view = tile.p
+    cdef const double* rows
     cdef uint64_t off = 0
+    if (
+        view.kind == FLL_FLOAT32
+        and view.aligned
+        and not view.swapped
+        and view.column == view.size
+        and view.row == k * view.size
+    ):
+        return load_rows(tile, view.data + tile.first * view.row, 1, 0, n, k, total, q)
     while start < n:
         step = min(step, n - start)
-        p = rows_of(call, tile, tile.p, start, step, area(call, tile, ROWS))
-        while first < start + step:
-            m = SUMMED if k < WIDE and n - first >= SUMMED else 1
-            off |= sum_rows(p, m, k, total + first)
-            for i in range(m):
-                j = code[first + i]
-                check(0 <= j < k)
-                seen[j] = 1
-                q[first + i] = p[i * k + j]
-            first += m
-            p += m * k
+        rows = rows_of(call, tile, view, start, step, area(call, tile, ROWS))
+        off |= load_rows(tile, rows, 0, start, step, k, total, q)
         start += step
+    return off
+
+
+cdef inline uint64_t load_rows(
+    Tile* tile,
+    const void* rows,       # IN  (n, k)
+    int single,             # a literal: they are float32
+    Py_ssize_t first,       # row of the tile
+    Py_ssize_t n,
+    Py_ssize_t k,
+    double* total,          # OUT rows `first` to `first + n`
+    double* q,
+) noexcept nogil:
+    cdef Py_ssize_t i = 0, j, m, at, left = tile.n - first
+    cdef const Py_ssize_t* code = tile.code + first
+    cdef uint8_t* seen = tile.seen
+    cdef const char* p = <const char*>rows
+    cdef uint64_t off = 0
+    while i < n:
+        m = SUMMED if k < WIDE and left - i >= SUMMED else 1
+        off |= sum_rows(p, single, m, k, total + first + i)
+        for at in range(m):
+            j = code[i + at]
+            check(0 <= j < k)
+            seen[j] = 1
+            q[first + i + at] = value(p, single, at * k + j)
+        i += m
+        p += m * k * (sizeof(float) if single else sizeof(double))
     return off
 
 
@@ -172,8 +198,7 @@ cdef uint64_t sum_columns(
     for t in range(LANES if n_wide else 0):
         lane = (t & 1) << 3 | (t & 2) << 1 | (t & 4) >> 1 | t >> 3
         memset(part[depth], 0, n * sizeof(double))
-        for j in range(n_wide):
-            off |= sum_column(tile, start, n, lane + j * LANES, part[depth])
+        off |= sum_every(tile, start, n, lane, LANES, n_wide, part[depth])
         j = t
         while j & 1:
             depth -= 1
@@ -182,18 +207,36 @@ cdef uint64_t sum_columns(
             j >>= 1
         depth += 1
     memset(total, 0, n * sizeof(double))
-    for j in range(n_wide * LANES, k):
-        off |= sum_column(tile, start, n, j, total)
+    j = n_wide * LANES
+    off |= sum_every(tile, start, n, j, 1, k - j, total)
     for i in range(n if n_wide else 0):
         total[i] = part[0][i] + total[i]
     return off
 
 
-cdef inline uint64_t sum_column(
-    Tile* tile, Py_ssize_t start, Py_ssize_t n, Py_ssize_t j, double* total
+cdef uint64_t sum_every(
+    Tile* tile,
+    Py_ssize_t start,       # row of the tile
+    Py_ssize_t n,
+    Py_ssize_t j,           # the first column
+    Py_ssize_t step,        # and from there to the next
+    Py_ssize_t n_columns,
+    double* total,          # IN/OUT (n,)
 ) noexcept nogil:
-    fetch_column(tile.p, tile.first + start, n, j)
-    return add_column(column_of(tile, start, n, j, tile.scores), n, total)
+    cdef const double* x
+    cdef const double* y
+    cdef uint64_t off = 0
+    while n_columns > 0:
+        fetch_column(tile.p, tile.first + start, n, j)
+        x = column_of(tile, start, n, j, tile.scores)
+        y = NULL
+        if n_columns > 1:
+            fetch_column(tile.p, tile.first + start, n, j + step)
+            y = column_of(tile, start, n, j + step, tile.scores + TILE)
+        off |= add_columns(x, y, n, total)
+        j += 2 * step
+        n_columns -= 2
+    return off
 
 
 cdef bint all_of_tile(
@@ -263,7 +306,7 @@ cdef void worst_sum(
         i = 0
         while i < n_rows:
             m = SUMMED if k < WIDE and n - start - i >= SUMMED else 1
-            sum_rows(rows + i * k, m, k, total + i)
+            sum_rows(rows + i * k, 0, m, k, total + i)
             i += m
         near = 1
         for i in range(n_rows):

@@ -284,15 +284,16 @@ cdef narrow load_binary(
 
 
 cdef inline uint64_t sum_rows(
-    const double* rows,     # IN  (n, k)
+    const void* rows,       # IN  (n, k)
+    int single,             # a literal: they are float32
     Py_ssize_t n,           # SUMMED or 1
     Py_ssize_t k,
     double* total,          # OUT (n,)
 ) noexcept nogil:
     # Returns what outside_unit() does, for any of the numbers.
     if n == SUMMED:
-        return sum_four_rows(rows, k, total)
-    return sum_wide_row(rows, k, total)
+        return sum_four_rows(rows, single, k, total)
+    return sum_wide_row(rows, single, k, total)
 
 
 cdef inline void start_checks(Checks* checks) noexcept nogil:
