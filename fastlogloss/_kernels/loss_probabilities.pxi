@@ -130,36 +130,52 @@ cdef inline uint64_t load_by_rows(
     while start < n:
         step = min(step, n - start)
         rows = rows_of(call, tile, view, start, step, area(call, tile, ROWS))
-        off |= load_rows(tile, rows, 0, start, step, k, total, q)
+        off |= load_rows(tile, rows, 0, start, start + step, k, total, q)
         start += step
     return off
 
 
 cdef inline uint64_t load_rows(
     Tile* tile,
-    const void* rows,       # IN  (n, k)
+    const void* rows,       # IN  (last - first, k)
     int single,             # a literal: they are float32
-    Py_ssize_t first,       # row of the tile
-    Py_ssize_t n,
+    Py_ssize_t first,       # the first of them in the tile
+    Py_ssize_t last,        # and the one after them
     Py_ssize_t k,
-    double* total,          # OUT rows `first` to `first + n`
+    double* total,          # OUT rows `first` to `last`
     double* q,
 ) noexcept nogil:
-    cdef Py_ssize_t i = 0, j, m, at, left = tile.n - first
-    cdef const Py_ssize_t* code = tile.code + first
-    cdef uint8_t* seen = tile.seen
     cdef const char* p = <const char*>rows
+    cdef Py_ssize_t size = sizeof(float) if single else sizeof(double)
     cdef uint64_t off = 0
-    while i < n:
-        m = SUMMED if k < WIDE and left - i >= SUMMED else 1
-        off |= sum_rows(p, single, m, k, total + first + i)
-        for at in range(m):
-            j = code[i + at]
-            check(0 <= j < k)
-            seen[j] = 1
-            q[first + i + at] = value(p, single, at * k + j)
-        i += m
-        p += m * k * (sizeof(float) if single else sizeof(double))
+    while k < WIDE and last - first >= SUMMED:
+        off |= load_few(tile, p, single, SUMMED, first, k, total, q)
+        first += SUMMED
+        p += SUMMED * k * size
+    while first < last:
+        off |= load_few(tile, p, single, 1, first, k, total, q)
+        first += 1
+        p += k * size
+    return off
+
+
+cdef inline uint64_t load_few(
+    Tile* tile,
+    const void* rows,       # IN  (m, k)
+    int single,             # literals
+    Py_ssize_t m,
+    Py_ssize_t first,
+    Py_ssize_t k,
+    double* total,
+    double* q,
+) noexcept nogil:
+    cdef Py_ssize_t i, j
+    cdef uint64_t off = sum_rows(rows, single, m, k, total + first)
+    for i in range(m):
+        j = tile.code[first + i]
+        check(0 <= j < k)
+        tile.seen[j] = 1
+        q[first + i] = value(rows, single, i * k + j)
     return off
 
 
