@@ -303,6 +303,71 @@ static const double *load_doubles(const View *view, ptrdiff_t first, ptrdiff_t m
     return buffer;
 }
 
+/* A column of a matrix as a vector. */
+FLL_INLINE View one_column(const View *view, ptrdiff_t column)
+{
+    View one = *view;
+    one.data += column * view->column;
+    one.in_place = view->kind == FLL_FLOAT64 && view->row == 8 && view->aligned
+                   && !view->swapped;
+    return one;
+}
+
+/* To the second-level cache, for the first has no room for what is next in each of many
+   columns. */
+#if defined(__GNUC__) || defined(__clang__)
+#define FLL_PREFETCH_SECOND(address) __builtin_prefetch(address, 0, 2)
+#else
+#define FLL_PREFETCH_SECOND(address) ((void)(address))
+#endif
+
+/* Fetch what lies a page beyond rows [first, first + n) of a column. Its pages are as
+   far from those of other columns as columns are long: the processor follows few of them
+   by itself. ns a row of 100 columns from memory: 28; nothing fetched 83; to the first
+   level, what is next in this column 85, in the next column 80. */
+FLL_INLINE void fetch_column(const View *view, ptrdiff_t first, ptrdiff_t n,
+                             ptrdiff_t column)
+{
+    const char *from = view->data + first * view->row + column * view->column;
+    ptrdiff_t i;
+    if (view->row == view->size)
+        for (i = 0; i < n * view->size; i += 64)
+            FLL_PREFETCH_SECOND(from + FLL_AHEAD + i);
+}
+
+#define FLL_COPY_EACH(type)                                                            \
+    static void copy_each_##type(const View *view, const char *from, ptrdiff_t n,      \
+                                 const ptrdiff_t *column, char *to)                    \
+    {                                                                                  \
+        ptrdiff_t i;                                                                   \
+        for (i = 0; i < n; ++i)                                                        \
+            memcpy(to + i * (ptrdiff_t)sizeof(type),                                   \
+                   from + i * view->row + column[i] * view->column, sizeof(type));     \
+    }
+FLL_COPY_EACH(uint8_t)
+FLL_COPY_EACH(uint16_t)
+FLL_COPY_EACH(uint32_t)
+FLL_COPY_EACH(uint64_t)
+
+/* Of each of n rows the number in a column of its own. `items` and `buffer` have room
+   for them. */
+static const double *load_each(const View *view, ptrdiff_t first, ptrdiff_t n,
+                               const ptrdiff_t *column, double *items, double *buffer)
+{
+    const char *from = view->data + first * view->row;
+    const View loaded = {(const char *)items, view->size, view->size, view->kind,
+                         view->size, view->swapped, 1, 0};
+    if (view->size == 8)
+        copy_each_uint64_t(view, from, n, column, (char *)items);
+    else if (view->size == 4)
+        copy_each_uint32_t(view, from, n, column, (char *)items);
+    else if (view->size == 2)
+        copy_each_uint16_t(view, from, n, column, (char *)items);
+    else
+        copy_each_uint8_t(view, from, n, column, (char *)items);
+    return load_doubles(&loaded, 0, n, 1, items, buffer);
+}
+
 /* Codes 0 and 1 as 0.0 and 1.0. Returns not 0 where one is neither. */
 #define FLL_BITS(name, type)                                                           \
     FLL_256BIT static uint64_t bits_of_##name(const type *code, ptrdiff_t n,           \
@@ -431,6 +496,44 @@ static const int64_t *whole_numbers(const void *x, int kind, ptrdiff_t n, int64_
     }
 }
 
+/* Of whole numbers less the lowest class. Without a sign, whose overflow would be
+   undefined. Returns the sign bit where one is no class. */
+#define FLL_CODES(name, type)                                                          \
+    FLL_NARROW static ptrdiff_t codes_of_##name(const type *x, ptrdiff_t n,            \
+                                                uint64_t low, uint64_t last,           \
+                                                ptrdiff_t *code)                       \
+    {                                                                                  \
+        ptrdiff_t i;                                                                   \
+        uint64_t outside = 0;                                                          \
+        for (i = 0; i < n; ++i) {                                                      \
+            const uint64_t c = (uint64_t)(int64_t)x[i] - low;                          \
+            code[i] = (ptrdiff_t)c;                                                    \
+            outside |= c | (last - c);                                                 \
+        }                                                                              \
+        return (ptrdiff_t)outside;                                                     \
+    }
+FLL_CODES(int8, int8_t)
+FLL_CODES(uint8, uint8_t)
+FLL_CODES(int16, int16_t)
+FLL_CODES(uint16, uint16_t)
+FLL_CODES(int32, int32_t)
+FLL_CODES(uint32, uint32_t)
+FLL_CODES(int64, int64_t)
+
+static ptrdiff_t codes_of_whole(const void *x, int kind, ptrdiff_t n, uint64_t low,
+                                uint64_t last, ptrdiff_t *code)
+{
+    switch (kind) {
+    case FLL_INT8: return codes_of_int8(x, n, low, last, code);
+    case FLL_UINT8: return codes_of_uint8(x, n, low, last, code);
+    case FLL_INT16: return codes_of_int16(x, n, low, last, code);
+    case FLL_UINT16: return codes_of_uint16(x, n, low, last, code);
+    case FLL_INT32: return codes_of_int32(x, n, low, last, code);
+    case FLL_UINT32: return codes_of_uint32(x, n, low, last, code);
+    default: return codes_of_int64(x, n, low, last, code);
+    }
+}
+
 FLL_INLINE uint64_t hash_of(uint64_t key)
 {
     key *= 0x9E3779B97F4A7C15ull;
@@ -468,7 +571,7 @@ static int load_codes(const View *view, ptrdiff_t first, ptrdiff_t n, ptrdiff_t 
     if (is_float && view->kind != FLL_FLOAT64) {
         convert(x, view->kind, n, buffer);
         x = buffer;
-    } else if (!is_float)
+    } else if (!is_float && !codes && !classes->is_run)
         x = whole_numbers(x, view->kind, n, (int64_t *)buffer);
     if (!codes && !classes->is_run) {
         for (i = 0; i < n; ++i) {
@@ -486,15 +589,10 @@ static int load_codes(const View *view, ptrdiff_t first, ptrdiff_t n, ptrdiff_t 
             code[i] = y == (double)c ? (ptrdiff_t)(c - whole) : -1;
             outside |= code[i];
         }
-    } else {
-        const uint64_t low = codes ? 0 : (uint64_t)classes->whole[0];
-        for (i = 0; i < n; ++i) {
-            /* Without a sign, whose overflow would be undefined. */
-            const uint64_t c = (uint64_t)((const int64_t *)x)[i] - low;
-            code[i] = (ptrdiff_t)c;
-            outside |= (ptrdiff_t)(c | ((uint64_t)(n_classes - 1) - c));
-        }
-    }
+    } else
+        outside = codes_of_whole(x, view->kind, n,
+                                 codes ? 0 : (uint64_t)classes->whole[0],
+                                 (uint64_t)(n_classes - 1), code);
     if (outside >= 0)
         return 1;
     for (i = 0; i < n; ++i)

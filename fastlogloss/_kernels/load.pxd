@@ -40,6 +40,18 @@ cdef extern from "load.h" nogil:
         double* items,
         double* buffer,
     )
+    View one_column(const View* view, Py_ssize_t column)
+    void fetch_column(
+        const View* view, Py_ssize_t first, Py_ssize_t n, Py_ssize_t column
+    )
+    const double* load_each(
+        const View* view,
+        Py_ssize_t first,
+        Py_ssize_t n,
+        const Py_ssize_t* column,
+        double* items,
+        double* buffer,
+    )
     const double* load_labels(
         const View* view,
         Py_ssize_t first,

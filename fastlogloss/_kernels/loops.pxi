@@ -73,7 +73,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport floor, isfinite, isinf
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free, llabs, malloc
 from libc.string cimport memcpy, memset
 
 from fastlogloss._kernels._pool cimport run_pieces
@@ -110,15 +110,19 @@ from fastlogloss._kernels.load cimport (
     Classes,
     View,
     class_key,
+    fetch_column,
     first_two,
     hash_of,
     load_codes,
     load_doubles,
+    load_each,
     load_labels,
+    one_column,
     size_of_kind,
     store_items,
 )
 from fastlogloss._kernels.rows cimport (
+    add_columns,
     pair_to_columns,
     pair_to_rows,
     stream,
@@ -126,6 +130,7 @@ from fastlogloss._kernels.rows cimport (
     subtract_rows,
     sum_four_rows,
     sum_wide_row,
+    value,
 )
 from fastlogloss._kernels.scalar cimport (
     FLL_BIAS,
@@ -192,6 +197,13 @@ cdef enum:
     BLOCK_VALUES = 16384
     SCRATCH_VALUES = 1 << 25  # in the buffers of all threads: 256 MB
     MAX_SHORT = 64    # columns of a call that takes the short way
+
+cdef enum:
+    # How the probabilities of two classes lie: of the second class alone, both in a
+    # row, or each in a column.
+    SINGLE = 0
+    PAIRED = 1
+    SPLIT = 2
 
 cdef enum:
     _BAD_LABEL = 1

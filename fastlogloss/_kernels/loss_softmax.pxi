@@ -56,8 +56,8 @@ cdef inline uint64_t softmax_group(
     double* top,            # OUT (g,): the maximum of a row
     double* most,           # OUT (g,): its exponential
     double* rest,           # OUT (g,): the sum of the others'
-    const double* z,        # where the logits were read from, or NULL: memory
-    const Call* call,       # to fetch on the way, and that where row
+    const View* z,          # where the logits are read from: memory to fetch on the
+    const Call* call,       # way, and that where row
     Py_ssize_t first,       # `first` of the derivatives will go
 ) noexcept nogil:
     # The exponentials of a row are multiplied by a power of 2 that makes them normal
@@ -99,7 +99,10 @@ cdef inline uint64_t softmax_group(
         ones[i] = -1.0
     for j in range(k):
         at = first * k + (k + j) * g  # beyond this group
-        fetch_ahead(<const char*>z, (k + j) * g, g, sizeof(double))
+        if z.in_place:
+            fetch_ahead(z.data, at, g, z.size)
+        else:
+            fetch_column(z, first, g, j)
         fetch_ahead(cached(&call.gradient), at, g, call.gradient.view.size)
         fetch_ahead(cached(&call.hessian), at, g, call.hessian.view.size)
         exp_column(least, shift, most, g, MIN_EXP, e + j * g, part, ones)
@@ -300,23 +303,18 @@ cdef inline const double* load_columns(
 ) noexcept nogil:
     # Logits of up to a group of rows, turned; the rows themselves (m, k).
     cdef Py_ssize_t i, j, k = call.task.n_columns, g = call.task.group
-    cdef View column = tile.p[0]
     cdef const double* rows
-    if rows_too or column.row != column.size:
+    if rows_too or tile.p.row != tile.p.size:
         rows = rows_of(call, tile, tile.p, start, m, area(call, tile, ROWS))
         to_columns(rows, m, k, g, columns)
         return rows
     # In Fortran order they lie as they are wanted.
-    column.in_place = False
     for j in range(k):
-        rows = load_doubles(
-            &column, tile.first + start, m, 1, tile.items, columns + j * g
-        )
+        rows = column_of(tile, start, m, j, columns + j * g)
         if rows != columns + j * g:
             memcpy(columns + j * g, rows, m * sizeof(double))
         for i in range(m, g):
             columns[j * g + i] = 0.0
-        column.data += column.column
     return NULL
 
 
@@ -360,8 +358,7 @@ cdef int softmax_loss(const Call* call, Tile* tile) noexcept nogil:
             for i in range(m):
                 of_code[i] = e[seen_code(call, tile, start + i) * g + i]
         if softmax_group(
-            e, k, g, top, most, rest, rows if tile.p.in_place else NULL, call,
-            tile.first + start,
+            e, k, g, top, most, rest, tile.p, call, tile.first + start,
         ) >> 63:
             return _BAD_SCORE
         for i in range(m):

@@ -110,9 +110,36 @@ FLL_INLINE void columns_to_pairs(const double *a, const double *b, ptrdiff_t k,
     }
 }
 
+/* Item i of an array of floats or of doubles; `narrow` is a constant. */
+FLL_INLINE const void *item(const void *x, const int narrow, ptrdiff_t i)
+{
+    return (const char *)x + i * (narrow ? 4 : 8);
+}
+
+FLL_INLINE double value(const void *x, const int narrow, ptrdiff_t i)
+{
+    return narrow ? (double)((const float *)x)[i] : ((const double *)x)[i];
+}
+
+#ifdef __AVX2__
+FLL_INLINE __m256d two_rows_of(const void *x, const void *y, const int narrow)
+{
+    if (!narrow)
+        return two_rows(x, y);
+    return _mm256_cvtps_pd(_mm_castsi128_ps(_mm_unpacklo_epi64(
+        _mm_loadl_epi64((const __m128i *)x), _mm_loadl_epi64((const __m128i *)y))));
+}
+
+FLL_INLINE __m256d four_of(const void *x, const int narrow)
+{
+    return narrow ? _mm256_cvtps_pd(_mm_loadu_ps(x)) : _mm256_loadu_pd(x);
+}
+#endif
+
 /* The sum of each of four rows of k numbers, from left to right. Returns bits 62 or 63
    set as outside_unit() does, for any of the numbers. */
-FLL_INLINE uint64_t sum_four_rows(const double *x, ptrdiff_t k, double *total)
+FLL_INLINE uint64_t sum_four_rows(const void *x, const int narrow, ptrdiff_t k,
+                                  double *total)
 {
     double sum[4] = {0.0, 0.0, 0.0, 0.0};
     uint64_t off = 0;
@@ -121,8 +148,10 @@ FLL_INLINE uint64_t sum_four_rows(const double *x, ptrdiff_t k, double *total)
     __m256i bits = _mm256_setzero_si256();
     __m256d sums = _mm256_setzero_pd();
     for (; j + 2 <= k; j += 2) {
-        const __m256d even = two_rows(x + j, x + 2 * k + j);
-        const __m256d odd = two_rows(x + k + j, x + 3 * k + j);
+        const __m256d even =
+            two_rows_of(item(x, narrow, j), item(x, narrow, 2 * k + j), narrow);
+        const __m256d odd =
+            two_rows_of(item(x, narrow, k + j), item(x, narrow, 3 * k + j), narrow);
         bits = _mm256_or_si256(bits, _mm256_or_si256(outside_units(even),
                                                      outside_units(odd)));
         sums = _mm256_add_pd(sums, _mm256_unpacklo_pd(even, odd));
@@ -133,8 +162,8 @@ FLL_INLINE uint64_t sum_four_rows(const double *x, ptrdiff_t k, double *total)
 #endif
     for (; j < k; ++j)
         for (i = 0; i < 4; ++i) {
-            off |= outside_unit(x[i * k + j]);
-            sum[i] += x[i * k + j];
+            off |= outside_unit(value(x, narrow, i * k + j));
+            sum[i] += value(x, narrow, i * k + j);
         }
     memcpy(total, sum, sizeof sum);
     return off;
@@ -142,7 +171,8 @@ FLL_INLINE uint64_t sum_four_rows(const double *x, ptrdiff_t k, double *total)
 
 /* The sum of one row of k numbers in 16 lanes, for an addition takes as long as four
    loads; returns as above. */
-FLL_INLINE uint64_t sum_wide_row(const double *x, ptrdiff_t k, double *total)
+FLL_INLINE uint64_t sum_wide_row(const void *x, const int narrow, ptrdiff_t k,
+                                 double *total)
 {
     double lane[16] = {0.0}, tail = 0.0;
     uint64_t off = 0;
@@ -151,8 +181,10 @@ FLL_INLINE uint64_t sum_wide_row(const double *x, ptrdiff_t k, double *total)
     __m256i bits = _mm256_setzero_si256();
     __m256d a = _mm256_setzero_pd(), b = a, c = a, d = a;
     for (; j + 16 <= k; j += 16) {
-        const __m256d p = _mm256_loadu_pd(x + j), q = _mm256_loadu_pd(x + j + 4);
-        const __m256d r = _mm256_loadu_pd(x + j + 8), s = _mm256_loadu_pd(x + j + 12);
+        const __m256d p = four_of(item(x, narrow, j), narrow);
+        const __m256d q = four_of(item(x, narrow, j + 4), narrow);
+        const __m256d r = four_of(item(x, narrow, j + 8), narrow);
+        const __m256d s = four_of(item(x, narrow, j + 12), narrow);
         const __m256i pq = _mm256_or_si256(outside_units(p), outside_units(q));
         const __m256i rs = _mm256_or_si256(outside_units(r), outside_units(s));
         bits = _mm256_or_si256(bits, _mm256_or_si256(pq, rs));
@@ -169,17 +201,37 @@ FLL_INLINE uint64_t sum_wide_row(const double *x, ptrdiff_t k, double *total)
 #endif
     for (; j + 16 <= k; j += 16)
         for (i = 0; i < 16; ++i) {
-            off |= outside_unit(x[j + i]);
-            lane[i] += x[j + i];
+            off |= outside_unit(value(x, narrow, j + i));
+            lane[i] += value(x, narrow, j + i);
         }
     for (; j < k; ++j) {
-        off |= outside_unit(x[j]);
-        tail += x[j];
+        off |= outside_unit(value(x, narrow, j));
+        tail += value(x, narrow, j);
     }
     for (i = 8; i > 0; i /= 2)
         for (j = 0; j < i; ++j)
             lane[j] += lane[i + j];
     *total = lane[0] + tail;
+    return off;
+}
+
+/* Adds a column of n numbers to the sums of its rows, and after it another, or NULL;
+   returns as above. */
+FLL_NARROW static uint64_t add_columns(const double *x, const double *y, ptrdiff_t n,
+                                       double *sum)
+{
+    ptrdiff_t i;
+    uint64_t off = 0;
+    if (y)
+        for (i = 0; i < n; ++i) {
+            off |= outside_unit(x[i]) | outside_unit(y[i]);
+            sum[i] = (sum[i] + x[i]) + y[i];
+        }
+    else
+        for (i = 0; i < n; ++i) {
+            off |= outside_unit(x[i]);
+            sum[i] += x[i];
+        }
     return off;
 }
 

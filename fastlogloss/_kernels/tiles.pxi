@@ -37,6 +37,19 @@ cdef inline const double* scores_of(
     return load_doubles(tile.p, tile.first, tile.n, k, tile.items, tile.scores)
 
 
+cdef inline const double* column_of(
+    Tile* tile, Py_ssize_t start, Py_ssize_t n, Py_ssize_t j, double* buffer
+) noexcept nogil:
+    # (n,) scores of one of several columns, from row `start` of the tile on.
+    cdef View column = one_column(tile.p, j)
+    return load_doubles(&column, tile.first + start, n, 1, tile.items, buffer)
+
+
+cdef inline bint lies_in_columns(const View* view) noexcept nogil:
+    # Fortran order and its like: a column at a time, no row is put together.
+    return view.column != view.size and llabs(view.row) < llabs(view.column)
+
+
 cdef inline bint codes_of(const Call* call, Tile* tile) noexcept nogil:
     # Whether all labels of the tile are classes; their codes then.
     return load_codes(
@@ -178,10 +191,11 @@ cdef inline int check_targets(
 
 cdef inline void load_strip(
     const label_t* y,       # IN  (n,)
-    const double* p,        # IN  (n,), with pairs (n, 2)
+    const double* p,        # IN  (n,), with PAIRED (n, 2)
+    const double* lower,    # IN  (n,) with SPLIT: the first column, p is the second
     Py_ssize_t n,
     const Task* task,
-    bint pairs,             # a literal: compiled twice
+    int form,               # a literal: compiled three times
     Checks* checks,         # IN/OUT
     double* q,              # OUT (n,)
 ) noexcept nogil:
@@ -195,20 +209,20 @@ cdef inline void load_strip(
         not_label |= bad_label(y[i])
         ones += code_bits(y[i])
         label = to_bits(y[i]) >> 61 if label_t is double else <uint64_t>y[i]
-        if pairs:
-            x = p[2 * i + 1]
-            other = p[2 * i]
-            off |= outside_unit(x) | outside_unit(other)
-            sums &= absolute((x + other) - 1.0) <= tolerance
-            q[i] = choose(0 - label, x, other)
-            saturated |= outside(q[i], low, high)
-        else:
+        if form == SINGLE:
             x = p[i]
             saturated |= outside(x, low, high)
             if label_t is double:
                 q[i] = absolute((1.0 - y[i]) - x)
             else:
                 q[i] = choose(0 - label, x, 1.0 - x)
+        else:
+            x = p[2 * i + 1] if form == PAIRED else p[i]
+            other = p[2 * i] if form == PAIRED else lower[i]
+            off |= outside_unit(x) | outside_unit(other)
+            sums &= absolute((x + other) - 1.0) <= tolerance
+            q[i] = choose(0 - label, x, other)
+            saturated |= outside(q[i], low, high)
     checks.not_label |= not_label
     checks.ones += ones
     checks.off |= off
@@ -217,21 +231,23 @@ cdef inline void load_strip(
 
 
 cdef inline void load_strips(
-    const Call* call,
     const Tile* tile,
-    const label_t* y,       # IN  (n,)
-    const double* p,        # IN  (n,), with pairs (n, 2)
-    bint pairs,             # a literal
+    const label_t* y,       # IN  as of load_strip()
+    const double* p,
+    const double* lower,
+    const Task* task,
+    int form,
     Checks* checks,         # OUT
     double* q,              # OUT (n,)
 ) noexcept nogil:
-    cdef Py_ssize_t i = 0, k = 2 if pairs else 1
+    cdef Py_ssize_t i = 0, m, k = 2 if form == PAIRED else 1
     start_checks(checks)
     while i + STRIP <= tile.n:
-        load_strip(y + i, p + k * i, STRIP, call.task, pairs, checks, q + i)
+        load_strip(y + i, p + k * i, lower + i, STRIP, task, form, checks, q + i)
         i += STRIP
-    if i < tile.n:
-        load_strip(y + i, p + k * i, tile.n - i, call.task, pairs, checks, q + i)
+    m = tile.n - i
+    if m:
+        load_strip(y + i, p + k * i, lower + i, m, task, form, checks, q + i)
     checks.n_ones = count_ones(checks.ones, y)
 
 
@@ -240,35 +256,44 @@ cdef void_256bit load_binary(
     const Tile* tile,
     int kind,               # of the codes
     const void* y,          # IN  (n,)
-    const double* p,        # IN  (n,), with pairs (n, 2)
+    const double* p,        # IN  as of load_strip()
+    const double* lower,    # or NULL
     Checks* checks,         # OUT
     double* q,              # OUT (n,)
 ) noexcept nogil:
-    cdef bint pairs = call.task.n_columns == 2
-    if kind == FLL_INT64 and pairs:
-        load_strips(call, tile, <const int64_t*>y, p, True, checks, q)
+    cdef const Task* task = call.task
+    cdef bint single = task.n_columns == 1, paired = not single and lower == NULL
+    if kind == FLL_INT64 and single:
+        load_strips(tile, <const int64_t*>y, p, lower, task, SINGLE, checks, q)
+    elif kind == FLL_INT64 and paired:
+        load_strips(tile, <const int64_t*>y, p, lower, task, PAIRED, checks, q)
     elif kind == FLL_INT64:
-        load_strips(call, tile, <const int64_t*>y, p, False, checks, q)
-    elif kind == FLL_UINT8 and pairs:
-        load_strips(call, tile, <const uint8_t*>y, p, True, checks, q)
+        load_strips(tile, <const int64_t*>y, p, lower, task, SPLIT, checks, q)
+    elif kind == FLL_UINT8 and single:
+        load_strips(tile, <const uint8_t*>y, p, lower, task, SINGLE, checks, q)
+    elif kind == FLL_UINT8 and paired:
+        load_strips(tile, <const uint8_t*>y, p, lower, task, PAIRED, checks, q)
     elif kind == FLL_UINT8:
-        load_strips(call, tile, <const uint8_t*>y, p, False, checks, q)
-    elif pairs:
-        load_strips(call, tile, <const double*>y, p, True, checks, q)
+        load_strips(tile, <const uint8_t*>y, p, lower, task, SPLIT, checks, q)
+    elif single:
+        load_strips(tile, <const double*>y, p, lower, task, SINGLE, checks, q)
+    elif paired:
+        load_strips(tile, <const double*>y, p, lower, task, PAIRED, checks, q)
     else:
-        load_strips(call, tile, <const double*>y, p, False, checks, q)
+        load_strips(tile, <const double*>y, p, lower, task, SPLIT, checks, q)
 
 
 cdef inline uint64_t sum_rows(
-    const double* rows,     # IN  (n, k)
+    const void* rows,       # IN  (n, k)
+    int single,             # a literal: they are float32
     Py_ssize_t n,           # SUMMED or 1
     Py_ssize_t k,
     double* total,          # OUT (n,)
 ) noexcept nogil:
     # Returns what outside_unit() does, for any of the numbers.
     if n == SUMMED:
-        return sum_four_rows(rows, k, total)
-    return sum_wide_row(rows, k, total)
+        return sum_four_rows(rows, single, k, total)
+    return sum_wide_row(rows, single, k, total)
 
 
 cdef inline void start_checks(Checks* checks) noexcept nogil:
