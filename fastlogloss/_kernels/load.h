@@ -499,7 +499,7 @@ static const int64_t *whole_numbers(const void *x, int kind, ptrdiff_t n, int64_
 /* Of whole numbers less the lowest class. Without a sign, whose overflow would be
    undefined. Returns the sign bit where one is no class. */
 #define FLL_CODES(name, type)                                                          \
-    FLL_NARROW static ptrdiff_t codes_of_##name(const type *x, ptrdiff_t n,            \
+    FLL_256BIT static ptrdiff_t codes_of_##name(const type *x, ptrdiff_t n,            \
                                                 uint64_t low, uint64_t last,           \
                                                 ptrdiff_t *code)                       \
     {                                                                                  \

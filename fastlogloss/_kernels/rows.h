@@ -217,7 +217,7 @@ FLL_INLINE uint64_t sum_wide_row(const void *x, const int narrow, ptrdiff_t k,
 
 /* Adds a column of n numbers to the sums of its rows, and after it another, or NULL;
    returns as above. */
-FLL_NARROW static uint64_t add_columns(const double *x, const double *y, ptrdiff_t n,
+FLL_256BIT static uint64_t add_columns(const double *x, const double *y, ptrdiff_t n,
                                        double *sum)
 {
     ptrdiff_t i;
