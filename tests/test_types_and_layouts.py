@@ -689,3 +689,19 @@ def test_memory(run_python):
     assert len(lines) == len(cases_of_every_value())
     for number, needed in map(json.loads, lines):
         assert needed <= MEBIBYTE, CASES[number]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, ">f8", np.float32, np.float16])
+@pytest.mark.parametrize("k", [3, 15, 16, 31, 32, 33, 100])
+def test_the_order_of_additions_is_that_of_rows(k, dtype):
+    # Sums of rows have lanes from 16 columns on, and the last three rows their own.
+    rng = np.random.default_rng(k)
+    for n in (5, 257, 1003):
+        p = rng.dirichlet(np.ones(k), n).astype(dtype)
+        y = rng.integers(k, size=n)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # sums of narrow types
+            expected = sample_log_loss(y, p, labels=np.arange(k))
+            for q in (np.asfortranarray(p), np.asfortranarray(p[::-1])[::-1]):
+                got = sample_log_loss(y, q, labels=np.arange(k))
+                np.testing.assert_array_equal(got, expected)

@@ -321,10 +321,10 @@ FLL_INLINE View one_column(const View *view, ptrdiff_t column)
 #define FLL_PREFETCH_SECOND(address) ((void)(address))
 #endif
 
-/* Fetch what lies a page beyond rows [first, first + n) of a column. Its pages are as
-   far from those of other columns as columns are long: the processor follows few of them
-   by itself. ns a row of 100 columns from memory: 28; nothing fetched 83; to the first
-   level, what is next in this column 85, in the next column 80. */
+/* Fetch what lies a page beyond rows [first, first + n) of a column. The processor
+   follows few columns by itself, for each has pages of its own. ns a row of 100 columns
+   from memory: 28; nothing fetched 83; to the first level, what is next in this column
+   85, in the next column 80. */
 FLL_INLINE void fetch_column(const View *view, ptrdiff_t first, ptrdiff_t n,
                              ptrdiff_t column)
 {
