@@ -110,35 +110,35 @@ FLL_INLINE void columns_to_pairs(const double *a, const double *b, ptrdiff_t k,
     }
 }
 
-/* Item i of an array of floats or of doubles; `narrow` is a constant. */
-FLL_INLINE const void *item(const void *x, const int narrow, ptrdiff_t i)
+/* Item i of an array of floats or of doubles; `is_float` is a constant. */
+FLL_INLINE const void *item(const void *x, const int is_float, ptrdiff_t i)
 {
-    return (const char *)x + i * (narrow ? 4 : 8);
+    return (const char *)x + i * (is_float ? 4 : 8);
 }
 
-FLL_INLINE double value(const void *x, const int narrow, ptrdiff_t i)
+FLL_INLINE double value(const void *x, const int is_float, ptrdiff_t i)
 {
-    return narrow ? (double)((const float *)x)[i] : ((const double *)x)[i];
+    return is_float ? (double)((const float *)x)[i] : ((const double *)x)[i];
 }
 
 #ifdef __AVX2__
-FLL_INLINE __m256d two_rows_of(const void *x, const void *y, const int narrow)
+FLL_INLINE __m256d two_rows_of(const void *x, const void *y, const int is_float)
 {
-    if (!narrow)
+    if (!is_float)
         return two_rows(x, y);
     return _mm256_cvtps_pd(_mm_castsi128_ps(_mm_unpacklo_epi64(
         _mm_loadl_epi64((const __m128i *)x), _mm_loadl_epi64((const __m128i *)y))));
 }
 
-FLL_INLINE __m256d four_of(const void *x, const int narrow)
+FLL_INLINE __m256d four_of(const void *x, const int is_float)
 {
-    return narrow ? _mm256_cvtps_pd(_mm_loadu_ps(x)) : _mm256_loadu_pd(x);
+    return is_float ? _mm256_cvtps_pd(_mm_loadu_ps(x)) : _mm256_loadu_pd(x);
 }
 #endif
 
 /* The sum of each of four rows of k numbers, from left to right. Returns bits 62 or 63
    set as outside_unit() does, for any of the numbers. */
-FLL_INLINE uint64_t sum_four_rows(const void *x, const int narrow, ptrdiff_t k,
+FLL_INLINE uint64_t sum_four_rows(const void *x, const int is_float, ptrdiff_t k,
                                   double *total)
 {
     double sum[4] = {0.0, 0.0, 0.0, 0.0};
@@ -149,9 +149,9 @@ FLL_INLINE uint64_t sum_four_rows(const void *x, const int narrow, ptrdiff_t k,
     __m256d sums = _mm256_setzero_pd();
     for (; j + 2 <= k; j += 2) {
         const __m256d even =
-            two_rows_of(item(x, narrow, j), item(x, narrow, 2 * k + j), narrow);
+            two_rows_of(item(x, is_float, j), item(x, is_float, 2 * k + j), is_float);
         const __m256d odd =
-            two_rows_of(item(x, narrow, k + j), item(x, narrow, 3 * k + j), narrow);
+            two_rows_of(item(x, is_float, k + j), item(x, is_float, 3 * k + j), is_float);
         bits = _mm256_or_si256(bits, _mm256_or_si256(outside_units(even),
                                                      outside_units(odd)));
         sums = _mm256_add_pd(sums, _mm256_unpacklo_pd(even, odd));
@@ -162,8 +162,8 @@ FLL_INLINE uint64_t sum_four_rows(const void *x, const int narrow, ptrdiff_t k,
 #endif
     for (; j < k; ++j)
         for (i = 0; i < 4; ++i) {
-            off |= outside_unit(value(x, narrow, i * k + j));
-            sum[i] += value(x, narrow, i * k + j);
+            off |= outside_unit(value(x, is_float, i * k + j));
+            sum[i] += value(x, is_float, i * k + j);
         }
     memcpy(total, sum, sizeof sum);
     return off;
@@ -171,7 +171,7 @@ FLL_INLINE uint64_t sum_four_rows(const void *x, const int narrow, ptrdiff_t k,
 
 /* The sum of one row of k numbers in 16 lanes, for an addition takes as long as four
    loads; returns as above. */
-FLL_INLINE uint64_t sum_wide_row(const void *x, const int narrow, ptrdiff_t k,
+FLL_INLINE uint64_t sum_wide_row(const void *x, const int is_float, ptrdiff_t k,
                                  double *total)
 {
     double lane[16] = {0.0}, tail = 0.0;
@@ -181,10 +181,10 @@ FLL_INLINE uint64_t sum_wide_row(const void *x, const int narrow, ptrdiff_t k,
     __m256i bits = _mm256_setzero_si256();
     __m256d a = _mm256_setzero_pd(), b = a, c = a, d = a;
     for (; j + 16 <= k; j += 16) {
-        const __m256d p = four_of(item(x, narrow, j), narrow);
-        const __m256d q = four_of(item(x, narrow, j + 4), narrow);
-        const __m256d r = four_of(item(x, narrow, j + 8), narrow);
-        const __m256d s = four_of(item(x, narrow, j + 12), narrow);
+        const __m256d p = four_of(item(x, is_float, j), is_float);
+        const __m256d q = four_of(item(x, is_float, j + 4), is_float);
+        const __m256d r = four_of(item(x, is_float, j + 8), is_float);
+        const __m256d s = four_of(item(x, is_float, j + 12), is_float);
         const __m256i pq = _mm256_or_si256(outside_units(p), outside_units(q));
         const __m256i rs = _mm256_or_si256(outside_units(r), outside_units(s));
         bits = _mm256_or_si256(bits, _mm256_or_si256(pq, rs));
@@ -201,12 +201,12 @@ FLL_INLINE uint64_t sum_wide_row(const void *x, const int narrow, ptrdiff_t k,
 #endif
     for (; j + 16 <= k; j += 16)
         for (i = 0; i < 16; ++i) {
-            off |= outside_unit(value(x, narrow, j + i));
-            lane[i] += value(x, narrow, j + i);
+            off |= outside_unit(value(x, is_float, j + i));
+            lane[i] += value(x, is_float, j + i);
         }
     for (; j < k; ++j) {
-        off |= outside_unit(value(x, narrow, j));
-        tail += value(x, narrow, j);
+        off |= outside_unit(value(x, is_float, j));
+        tail += value(x, is_float, j);
     }
     for (i = 8; i > 0; i /= 2)
         for (j = 0; j < i; ++j)
