@@ -151,7 +151,8 @@ FLL_INLINE uint64_t sum_four_rows(const void *x, const int is_float, ptrdiff_t k
         const __m256d even =
             two_rows_of(item(x, is_float, j), item(x, is_float, 2 * k + j), is_float);
         const __m256d odd =
-            two_rows_of(item(x, is_float, k + j), item(x, is_float, 3 * k + j), is_float);
+            two_rows_of(item(x, is_float, k + j), item(x, is_float, 3 * k + j),
+                        is_float);
         bits = _mm256_or_si256(bits, _mm256_or_si256(outside_units(even),
                                                      outside_units(odd)));
         sums = _mm256_add_pd(sums, _mm256_unpacklo_pd(even, odd));

@@ -2,7 +2,7 @@
 from libc.stdint cimport uint64_t
 
 cdef extern from "rows.h" nogil:
-    double value(const void* x, int narrow, Py_ssize_t i)
+    double value(const void* x, int is_float, Py_ssize_t i)
     void pair_to_columns(
         const double* x, Py_ssize_t k, Py_ssize_t n, double* a, double* b
     )
@@ -15,10 +15,10 @@ cdef extern from "rows.h" nogil:
         double* x,
     )
     uint64_t sum_four_rows(
-        const void* x, int narrow, Py_ssize_t k, double* total
+        const void* x, int is_float, Py_ssize_t k, double* total
     )
     uint64_t sum_wide_row(
-        const void* x, int narrow, Py_ssize_t k, double* total
+        const void* x, int is_float, Py_ssize_t k, double* total
     )
     uint64_t add_columns(
         const double* x, const double* y, Py_ssize_t n, double* sum
