@@ -36,6 +36,7 @@ _USED = _WEIGHT, 3  # rows whose weight is not zero
 _SECOND = _LOSS, 3  # weight of the second of two classes
 # Without weights, what the other quads would hold: a lane of the losses.
 _SAME = {(_BOTH, 0): 0, (_BOTH, 1): 0, (_BOTH, 2): 1}
+_LARGE = 1 << 20  # int64: of more memory NumPy asks for large pages
 _ROOM = 1 << 22  # rows whose digits need no carry; they have room for twice as many
 
 Matrix = NDArray[np.int64]
@@ -132,6 +133,12 @@ class GroupSums:
         size = self._cells.shape[1]
         if n_groups > len(self._cells):
             room = max(n_groups, len(self._cells) * 9 // 8, 16)
+            if self._memory.size < _LARGE < room * size:
+                cells = self._cells
+                self._memory, self._cells = _new_cells(room, size)
+                self._cells[: len(cells)] = cells
+                self.n_groups = max(self.n_groups, n_groups)
+                return
             before, n_used = _offset(self._memory), self._cells.size
             del self._cells  # the memory may move
             self._memory.resize(room * size + _LINE, refcheck=False)
@@ -193,7 +200,7 @@ class GroupSums:
                 if last > first and (self.is_weighted or i in (_LOSS, _CLASSES)):
                     # To move all groups is dear: one digit more than is needed.
                     _widen(layout[i], max(first - 1, 0), last)
-            self._lay_out(layout)
+            self._lay_out(self._filled(layout))
 
     def _weigh(self) -> None:
         """Rows without weights are rows of weight 1."""
@@ -207,6 +214,14 @@ class GroupSums:
             to, of = self._place(quad, lane), self._place(_LOSS, of_loss)
             for column, same in zip(to.columns, of.columns, strict=True):
                 self._cells[:, column] = self._cells[:, same]
+
+    def _filled(self, layout: Matrix) -> Matrix:
+        """With one more digit where that takes no more lines."""
+        spare = -self._starts(layout)[-1] % _LINE
+        quad = _BOTH if self.is_weighted else _LOSS
+        if spare >= _LANES and layout[quad, 0] > 0 and layout[quad, 1]:
+            layout[quad] += -1, 1
+        return layout
 
     def _lay_out(self, layout: Matrix) -> None:
         """Move all digits to where another layout has them, which has no fewer."""
@@ -355,8 +370,12 @@ def _lines(memory: NDArray[np.int64], n: int, size: int) -> Matrix:
 
 
 def _new_cells(n: int, size: int) -> tuple[NDArray[np.int64], Matrix]:
-    """Zeros that begin a line, and the memory that they are in."""
-    memory = np.zeros(n * size + _LINE, np.int64)
+    """Zeros that begin a line, and the memory that they are in.
+
+    What NumPy has not cleared may be in large pages, which grow with it.
+    """
+    memory = np.empty(n * size + _LINE, np.int64)
+    memory[:] = 0
     return memory, _lines(memory, n, size)
 
 

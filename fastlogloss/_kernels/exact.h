@@ -243,7 +243,7 @@ static double rounded(const int64_t *digits, ptrdiff_t n, int low)
 {
     ptrdiff_t first = 0, i;
     uint64_t top, bits, sticky;
-    int negative, exponent, up = 0;
+    int negative, exponent, step, up = 0;
     double x;
     while (first < n && digits[first] == 0)
         ++first;
@@ -258,8 +258,9 @@ static double rounded(const int64_t *digits, ptrdiff_t n, int low)
     while (top == 0)
         top = digit_of(digits, --i, negative, first);
     /* 64 bits from the highest that is set, and whether there are more. */
-    while (top >> (63 - up) == 0)
-        ++up;
+    for (step = 32; step > 0; step /= 2)
+        if (top >> (64 - step - up) == 0)
+            up += step;
     bits = top << up;
     exponent = (int)(i + low) * FLL_DIGIT - FLL_BELOW - up;
     sticky = 0;
