@@ -37,6 +37,7 @@ _SECOND = _LOSS, 3  # weight of the second of two classes
 # Without weights, what the other quads would hold: a lane of the losses.
 _SAME = {(_BOTH, 0): 0, (_BOTH, 1): 0, (_BOTH, 2): 1}
 _LARGE = 1 << 20  # int64: of more memory NumPy asks for large pages
+_BLOCK = 1 << 16  # int64 that a cache holds while all sums of them are rounded
 _ROOM = 1 << 22  # rows whose digits need no carry; they have room for twice as many
 
 Matrix = NDArray[np.int64]
@@ -296,26 +297,40 @@ class GroupSums:
 
     def floats(self, order: NDArray[np.int64]) -> Sums:
         """Sums as floats, rounded once, of groups in this order."""
-        rows = self._used[:, 0]
-        n = rows.astype(np.float64)
-        sums = []
-        for quad, lane in _PLACES:
+        found = np.empty((1 + len(_PLACES) + self.n_classes, self.n_groups))
+        step = max(1, _BLOCK // self._cells.shape[1])
+        for start in range(0, self.n_groups, step):
+            self._part(start, start + step)._write(found[:, start : start + step])
+        used, *sums = (x[order] for x in found)
+        counts = (self._used[order, i] for i in range(_COUNTS))
+        rows, up, down, beyond = counts
+        moments = Moments(used, *sums[: len(_PLACES)])
+        return Sums(rows, moments, up, down, beyond, sums[len(_PLACES) :])
+
+    def _part(self, start: int, stop: int) -> "GroupSums":
+        """Some groups, where they are."""
+        part = GroupSums.__new__(GroupSums)
+        part.n_classes, part._layout = self.n_classes, self._layout
+        part._cells = self._used[start:stop]
+        part.n_groups = len(part._cells)
+        return part
+
+    def _write(self, out: NDArray[np.float64]) -> None:
+        """Rows of weights not zero, the sums of `_PLACES` and of classes, as floats."""
+        n = self._used[:, 0]
+        out[0] = self._rounded(self._place(*_USED)) if self.is_weighted else n
+        for i, (quad, lane) in enumerate(_PLACES, 1):
             if self.is_weighted or quad == _LOSS:
-                sums.append(self._rounded(self._place(quad, lane)))
+                out[i] = self._rounded(self._place(quad, lane))
             elif quad == _WEIGHT:
-                sums.append(n)
+                out[i] = n
             else:
-                sums.append(self._rounded(self._place(_LOSS, _SAME[quad, lane])))
-        used = self._rounded(self._place(*_USED)) if self.is_weighted else n
-        classes = [
-            self._rounded(self._place_of_class(j)) for j in range(self.n_classes)
-        ]
-        if self.n_classes == 2:
-            classes[0] = self._rest()
-        moments = Moments(used[order], *(x[order] for x in sums))
-        up, down, beyond = (self._used[order, i] for i in (1, 2, 3))
-        of_classes = [x[order] for x in classes]
-        return Sums(rows[order], moments, up, down, beyond, of_classes)
+                out[i] = self._rounded(self._place(_LOSS, _SAME[quad, lane]))
+        for j, of_class in enumerate(out[1 + len(_PLACES) :]):
+            if j == 0 and self.n_classes == 2:
+                of_class[:] = self._rest()
+            else:
+                of_class[:] = self._rounded(self._place_of_class(j))
 
     def _rest(self) -> NDArray[np.float64]:
         """Weight that is not of the second of two classes, rounded once."""
