@@ -8,13 +8,16 @@ from itertools import cycle
 import numpy as np
 
 from bench.data import Data, formed
-from fastlogloss import log_loss
+from fastlogloss import LogLossAccumulator, log_loss, log_loss_by_group
 
 PROBABILITIES = "Log loss of probabilities"
 DERIVATIVES = "Logits, derivatives and losses prepared once"
 ORDINARY = "Every type and layout"
+EXACT = "Batches, groups and comparisons"
 PLAIN = "the same call of plain arrays"
 FROM_MEMORY = "y @ p from memory"
+UPDATE = "update"
+NUMBERED = "2 x numbered groups + pandas.factorize"
 MEMORY = 1 << 29  # bytes: some times what caches hold
 
 
@@ -113,6 +116,26 @@ def clean_rows(data):
     return partial(log_loss, data.y, p / p.sum(axis=1, keepdims=True))
 
 
+def update(data):
+    """All rows as one group."""
+    return partial(LogLossAccumulator().update, data.y, data.p, data.w)
+
+
+def numbered_groups(data):
+    """Twice the call of groups numbered beforehand, and once what numbers them."""
+    import pandas as pd
+
+    numbers, _ = pd.factorize(data.groups)
+    by_group = partial(log_loss_by_group, data.y, data.p, numbers, sample_weight=data.w)
+
+    def call():
+        by_group()
+        by_group()
+        pd.factorize(data.groups)
+
+    return call
+
+
 @dataclass(frozen=True)
 class Reference:
     """What the memory allows; `threads` are those of the libraries it calls."""
@@ -129,4 +152,6 @@ REFERENCES = {
     FROM_MEMORY: Reference(read_memory, threads=2),
     "clean rows": Reference(clean_rows),
     "log_loss(y, P)": Reference(loss_alone),
+    UPDATE: Reference(update),
+    NUMBERED: Reference(numbered_groups),
 }

@@ -17,6 +17,7 @@ from bench.data import (
     stack,
     strings,
 )
+from bench.exact import EXACT_CASES
 from bench.ordinary import ORDINARY_CASES
 
 
@@ -222,5 +223,6 @@ CASES = [
             ("many-from-memory", 500, 1 / 0.7, None),
         )
     ),
+    *EXACT_CASES,
     *ORDINARY_CASES,
 ]

@@ -16,13 +16,14 @@ class Data:
     """Arguments of one call: labels, scores, weights.
 
     `p` holds probabilities, logits or, for several models, a row for each of them;
-    `words` are the two labels where those are strings.
+    `words` are the two labels where those are strings, `groups` the keys of the rows.
     """
 
     y: object
     p: np.ndarray
     w: np.ndarray | None = None
     words: tuple[str, str] | None = None
+    groups: np.ndarray | None = None
 
     @property
     def eps(self):
@@ -107,6 +108,19 @@ def strings(rng, convert):
     data = binary(rng, 10**6)
     words = np.array(["no", "yes"])
     return Data(convert(words[data.y]), data.p, words=tuple(words.tolist()))
+
+
+def grouped(rng, n_groups, weights=False):
+    """Rows of groups in no order, numbered from 0."""
+    data = binary(rng, labels=np.float64, weights=weights)
+    return replace(data, groups=rng.integers(n_groups, size=len(data.y)))
+
+
+def named_groups(rng, n_groups):
+    """The same groups by names, a Python object in each row."""
+    data = grouped(rng, n_groups)
+    names = np.array([f"segment {i}" for i in range(n_groups)], object)
+    return replace(data, groups=names[data.groups])
 
 
 def formed(data, **functions):

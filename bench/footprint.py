@@ -21,6 +21,8 @@ import numpy as np
 N = 10**7
 WARM_N = 2 * 10**5
 MEMORY_LIMIT = 2**20  # bytes
+GROUPS = 1000, 10**6
+GROUP = 400  # bytes of a group
 IMPORT_LIMIT = 0.05  # seconds beyond numpy
 IMPORT_ROUNDS = 15
 MODULES = {"fastlogloss": "fastlogloss", "scikit-learn": "sklearn.metrics"}
@@ -94,6 +96,18 @@ def derivatives(
     return partial(module.log_loss_gradient_hessian, y, p, out=out, **options)
 
 
+def update(module, n, weights=False):
+    p = np.random.default_rng(0).random(n)
+    batch = [(p > 0.5).astype(np.float64), p, *([np.ones(n)] if weights else [])]
+    return partial(module.LogLossAccumulator().update, *batch)
+
+
+def groups(module, n, n_groups):
+    p = np.random.default_rng(0).random(n)
+    y = (p > 0.5).astype(np.float64)
+    return partial(module.log_loss_by_group, y, p, np.arange(n) % n_groups)
+
+
 # What they need is stated, and no target.
 STATED_CASES = {
     "pandas Categorical": partial(labels, convert=categorical),
@@ -138,8 +152,22 @@ MEMORY_CASES = {
     "`LogLoss.loss_gradient_hessian`, `out=`": partial(
         derivatives, order=2, prepared=True, from_logits=True
     ),
+    "`update`": update,
+    "`update`, weights": partial(update, weights=True),
+    **{
+        f"{n_groups:,} groups": partial(groups, n_groups=n_groups)
+        for n_groups in GROUPS
+    },
     **STATED_CASES,
 }
+# Of groups, what they hold comes on top.
+MEMORY_LIMITS = {
+    f"{n_groups:,} groups": MEMORY_LIMIT + GROUP * n_groups for n_groups in GROUPS
+}
+
+
+def memory_limit(name):
+    return MEMORY_LIMITS.get(name, MEMORY_LIMIT)
 
 
 def reset_peak():

@@ -112,7 +112,9 @@ def check_agreement(case, data, found):
 
 
 def _parts(value):
-    """A loss, or the losses of many models, or a loss with its derivatives."""
+    """Losses of models or groups, or a difference, or a loss with its derivatives."""
+    for name in ("difference", "loss"):
+        value = getattr(value, name, value)
     return [np.asarray(v) for v in (value if isinstance(value, tuple) else (value,))]
 
 

@@ -11,11 +11,15 @@ derivatives, are sums, as in scikit-learn's own losses; the call returns the los
 arrays made beforehand. Labels of many classes are floats for those losses of
 scikit-learn, which read nothing else: converted beforehand.
 
+Groups have sums, and a peer's result says what the mean losses of these are: that is
+compared, and not timed. Tables that a library reads from memory are made beforehand.
+
 No peer but scikit-learn validates its input. For many classes that decides how much is
 read, one number of a row or all of it, so that there are variants with checks as well.
 """
 
 import importlib
+import operator
 import os
 import warnings
 from collections.abc import Callable
@@ -26,8 +30,11 @@ import numpy as np
 
 from fastlogloss import (
     LogLoss,
+    LogLossAccumulator,
+    compare_log_loss,
     d2_log_loss_score,
     log_loss,
+    log_loss_by_group,
     log_loss_gradient,
     log_loss_gradient_hessian,
     neg_log_loss_scorer,
@@ -43,7 +50,7 @@ class Peer:
     """`calls` is from the kind of a case to a function; other kinds do not apply.
 
     `validates`: it refuses rows that are no probabilities, as we do. `own_labels`: its
-    labels are of another type than ours, converted beforehand.
+    labels or keys are of another type than ours, converted beforehand.
     """
 
     name: str
@@ -117,6 +124,22 @@ def our_hessian(data):
     )
 
 
+def our_update(data):
+    return partial(LogLossAccumulator().update, data.y, data.p, data.w)
+
+
+def our_merge(data):
+    halves = []
+    for rows in (slice(None, None, 2), slice(1, None, 2)):
+        half = LogLossAccumulator()
+        halves.append(half.update(data.y[rows], data.p[rows], data.w[rows]))
+    return partial(operator.add, *halves)
+
+
+def our_groups(data):
+    return partial(log_loss_by_group, data.y, data.p, data.groups, sample_weight=data.w)
+
+
 # Our function for each kind of case.
 OUR_CALLS = {
     **dict.fromkeys(("binary", "weighted", "multiclass", "strings"), our_loss),
@@ -134,6 +157,10 @@ OUR_CALLS = {
     "prepared": lambda data: partial(LogLoss(data.y), data.p),
     "prepared gradient": our_prepared_gradient,
     "many": lambda data: partial(LogLoss(data.y).many, data.p),
+    "update": our_update,
+    "merge": our_merge,
+    **dict.fromkeys(("groups", "weighted groups", "named groups"), our_groups),
+    "compare": lambda data: partial(compare_log_loss, data.y, *data.p),
 }
 
 
@@ -650,6 +677,170 @@ def catboost_call(data, metric):
     return lambda: eval_metric(data.y, logits, metric, **arguments)[0]
 
 
+# Sums of a group by powers of the weight and of the loss of a row.
+POWERS = [(0, 1), (0, 2), (0, 3)]
+WEIGHTED_POWERS = [(i, j) for i in (1, 2, 3) for j in range(i + 1)]
+
+
+@dataclass
+class GroupSums:
+    """Keys, sums of losses and of weights as a peer has made them, in its order."""
+
+    columns: Callable[[], tuple[np.ndarray, ...]]
+
+    @property
+    def loss(self):
+        """Mean loss of each group, in the order of the keys."""
+        keys, losses, weights = self.columns()
+        return (losses / weights)[np.argsort(keys)]
+
+
+def powers_of(data):
+    return POWERS if data.w is None else WEIGHTED_POWERS
+
+
+def power_name(i, j):
+    return f"w{i}l{j}"
+
+
+def mean_parts(data):
+    """Names of the sum of losses and of the sum of weights."""
+    return ("w0l1", "n") if data.w is None else ("w1l1", "w1l0")
+
+
+def polars_groups(data, own=False):
+    import polars as pl
+
+    numbers = {"y": data.y, "p": data.p}
+    if data.w is not None:
+        numbers["w"] = data.w
+    frame = pl.DataFrame(numbers)
+    y, p, w, loss = map(pl.col, ("y", "p", "w", "l"))
+    losses = -pl.when(y > 0).then(p).otherwise(1 - p).clip(data.eps, 1).log()
+    sums = [pl.len().alias("n"), y.sum()]
+    for i, j in powers_of(data):
+        factors = [w] * i + [loss] * j
+        product = factors[0]
+        for factor in factors[1:]:
+            product = product * factor
+        sums.append(product.sum().alias(power_name(i, j)))
+
+    def keyed():
+        is_text = data.groups.dtype == object
+        keys = pl.Series("g", data.groups, dtype=pl.String if is_text else None)
+        return frame.with_columns(keys)
+
+    def evaluate(frame):
+        rows = frame.lazy().with_columns(losses.alias("l"))
+        found = rows.group_by("g").agg(sums).collect(engine="streaming")
+        names = "g", *mean_parts(data)
+        return GroupSums(lambda: tuple(found[name].to_numpy() for name in names))
+
+    if own or data.groups.dtype != object:
+        return partial(evaluate, keyed())
+    return lambda: evaluate(keyed())
+
+
+def duckdb_groups(data, own=False):
+    import duckdb
+    import pyarrow as pa
+
+    numbers = {"y": data.y, "p": data.p}
+    if data.w is not None:
+        numbers["w"] = data.w
+    table = pa.table(numbers)
+    connection = duckdb.connect()
+    connection.execute(f"SET threads = {PEER_THREADS}")
+    sums = ["count(*) AS n", "sum(y) AS y"]
+    for i, j in powers_of(data):
+        product = " * ".join(["w"] * i + ["l"] * j)
+        sums.append(f"sum({product}) AS {power_name(i, j)}")
+    query = (
+        f"SELECT g, {', '.join(sums)} FROM (SELECT *, -ln(greatest(CASE WHEN y > 0 "
+        f"THEN p ELSE 1 - p END, {data.eps!r})) AS l FROM rows) GROUP BY g"
+    )
+
+    def keyed():
+        connection.register("rows", table.append_column("g", pa.array(data.groups)))
+
+    def evaluate():
+        found = connection.sql(query).to_arrow_table()
+        names = "g", *mean_parts(data)
+        return GroupSums(lambda: tuple(found[name].to_numpy() for name in names))
+
+    def call():
+        keyed()
+        return evaluate()
+
+    if own or data.groups.dtype != object:
+        keyed()
+        return evaluate
+    return call
+
+
+def pandas_groups(data):
+    import pandas as pd
+
+    groups, powers = data.groups, powers_of(data)
+
+    def call():
+        q = np.where(is_true(data.y), data.p, 1 - data.p)
+        loss = -np.log(np.clip(q, data.eps, 1))
+        columns = {"y": data.y}
+        for i, j in powers:
+            factors = [data.w] * i + [loss] * j
+            product = factors[0]
+            for factor in factors[1:]:
+                product = product * factor
+            columns[power_name(i, j)] = product
+        rows = pd.DataFrame(columns, copy=False)
+        by_key = rows.groupby(groups, sort=False)
+        found = by_key.sum()
+        found["n"] = by_key.size()
+        return GroupSums(
+            lambda: (found.index.to_numpy(), *found[[*mean_parts(data)]].to_numpy().T)
+        )
+
+    return call
+
+
+@dataclass
+class Difference:
+    """What resamples say of a difference, and the difference."""
+
+    difference: float
+    standard_error: float
+
+
+def scipy_bootstrap(data):
+    """Of differences of row losses that are there."""
+    from scipy.stats import bootstrap
+
+    one, two = (
+        -np.log(np.clip(np.where(is_true(data.y), p, 1 - p), data.eps, 1))
+        for p in data.p
+    )
+    differences = one - two
+
+    def call():
+        found = bootstrap(
+            (differences,),
+            np.mean,
+            n_resamples=1000,
+            batch=10,  # what the caches hold
+            vectorized=True,
+            method="percentile",
+            rng=np.random.default_rng(0),
+        )
+        return Difference(differences.mean(), found.standard_error)
+
+    return call
+
+
+def of_groups(function):
+    return dict.fromkeys(("groups", "weighted groups", "named groups"), function)
+
+
 SKLEARN = "scikit-learn"
 PEERS = [
     Peer(
@@ -689,7 +880,11 @@ PEERS = [
         {"multiclass": partial(numpy_multiclass, checked=True)},
         validates=True,
     ),
-    Peer("pandas", "pandas", {"strings": pandas_strings}),
+    Peer(
+        "pandas",
+        "pandas",
+        {"strings": pandas_strings, **of_groups(pandas_groups)},
+    ),
     Peer(
         "numexpr",
         "numexpr",
@@ -720,16 +915,29 @@ PEERS = [
             "binary": polars_binary,
             "weighted": polars_binary,
             "strings": polars_strings,
+            **of_groups(polars_groups),
         },
         PEER_THREADS,
     ),
     Peer(
         "polars, own strings",
         "polars",
-        {"strings": partial(polars_strings, own=True)},
+        {
+            "strings": partial(polars_strings, own=True),
+            "named groups": partial(polars_groups, own=True),
+        },
         PEER_THREADS,
         own_labels=True,
     ),
+    Peer("DuckDB", "duckdb", of_groups(duckdb_groups), PEER_THREADS),
+    Peer(
+        "DuckDB, own strings",
+        "duckdb",
+        {"named groups": partial(duckdb_groups, own=True)},
+        PEER_THREADS,
+        own_labels=True,
+    ),
+    Peer("SciPy bootstrap", "scipy", {"compare": scipy_bootstrap}),
     Peer("polars_ds", "polars_ds", {"binary": polars_ds_binary}, PEER_THREADS),
     Peer(
         "torch",

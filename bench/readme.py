@@ -3,10 +3,11 @@
 import re
 from pathlib import Path
 
-from bench.case import ORDINARY
+from bench.case import EXACT, ORDINARY
 
 ROOT = Path(__file__).parent.parent
 CASES = "<!-- table -->\n", "<!-- end of table -->"
+OF_EXACT = "<!-- exact -->\n", "<!-- end of exact -->"
 OF_ORDINARY = "<!-- ordinary -->\n", "<!-- end of ordinary -->"
 THREADS = "<!-- threads -->\n", "<!-- end of threads -->"
 CONTENTION = "Threads beside others"
@@ -18,8 +19,17 @@ def tables(report):
         r"^## (.+?)\n.*?(\| case \|.*?)\n\n", report, re.DOTALL | re.MULTILINE
     )
     return "\n\n".join(
-        f"**{title}**\n\n{table}" for title, table in found if title != ORDINARY
+        f"**{title}**\n\n{table}"
+        for title, table in found
+        if title not in (EXACT, ORDINARY)
     )
+
+
+def exact(report):
+    """The note of batches and groups and their table, without all times."""
+    if f"## {EXACT}\n" not in report:
+        return ""
+    return section(report, EXACT).rpartition("\n\n")[0]
 
 
 def ordinary(report):
@@ -50,6 +60,7 @@ def main():
     readme = ROOT / "README.md"
     text = readme.read_text("utf-8")
     text = replaced(text, CASES, f"{machine}\n\n{tables(report)}")
+    text = replaced(text, OF_EXACT, exact(report))
     text = replaced(text, OF_ORDINARY, ordinary(report))
     text = replaced(text, THREADS, threads(report))
     readme.write_text(text, "utf-8")

@@ -36,6 +36,8 @@ _USED = _WEIGHT, 3  # rows whose weight is not zero
 _SECOND = _LOSS, 3  # weight of the second of two classes
 # Without weights, what the other quads would hold: a lane of the losses.
 _SAME = {(_BOTH, 0): 0, (_BOTH, 1): 0, (_BOTH, 2): 1}
+_LARGE = 1 << 20  # int64: of more memory NumPy asks for large pages
+_BLOCK = 1 << 16  # int64 that a cache holds while all sums of them are rounded
 _ROOM = 1 << 22  # rows whose digits need no carry; they have room for twice as many
 
 Matrix = NDArray[np.int64]
@@ -132,15 +134,24 @@ class GroupSums:
         size = self._cells.shape[1]
         if n_groups > len(self._cells):
             room = max(n_groups, len(self._cells) * 9 // 8, 16)
-            before, n_used = _offset(self._memory), self._cells.size
+            if self._memory.size < _LARGE < room * size:
+                cells = self._cells
+                self._memory, self._cells = _new_cells(room, size)
+                self._cells[: len(cells)] = cells
+                self.n_groups = max(self.n_groups, n_groups)
+                return
+            before, (n, _) = _offset(self._memory), self._cells.shape
             del self._cells  # the memory may move
-            self._memory.resize(room * size + _LINE, refcheck=False)
-            after = _offset(self._memory)
-            if after != before:
-                used = self._memory[before : before + n_used].copy()
-                self._memory[before : before + n_used] = 0
-                self._memory[after : after + n_used] = used
-            self._cells = _lines(self._memory, room, size)
+            try:
+                self._memory.resize(room * size + _LINE, refcheck=False)
+                after = _offset(self._memory)
+                if after != before:
+                    used = self._memory[before : before + n * size].copy()
+                    self._memory[before : before + n * size] = 0
+                    self._memory[after : after + n * size] = used
+                n = room
+            finally:
+                self._cells = _lines(self._memory, n, size)
         self.n_groups = max(self.n_groups, n_groups)
 
     def truncate(self, n_groups: int) -> None:
@@ -192,7 +203,7 @@ class GroupSums:
                 if last > first and (self.is_weighted or i in (_LOSS, _CLASSES)):
                     # To move all groups is dear: one digit more than is needed.
                     _widen(layout[i], max(first - 1, 0), last)
-            self._lay_out(layout)
+            self._lay_out(self._filled(layout))
         return status & ~_kernels.loops.NEEDS_ROOM, n_done
 
     def _weigh(self) -> None:
@@ -207,6 +218,14 @@ class GroupSums:
             to, of = self._place(quad, lane), self._place(_LOSS, of_loss)
             for column, same in zip(to.columns, of.columns, strict=True):
                 self._cells[:, column] = self._cells[:, same]
+
+    def _filled(self, layout: Matrix) -> Matrix:
+        """With one more digit where that takes no more lines."""
+        spare = -self._starts(layout)[-1] % _LINE
+        quad = _BOTH if self.is_weighted else _LOSS
+        if spare >= _LANES and layout[quad, 0] > 0 and layout[quad, 1]:
+            layout[quad] += -1, 1
+        return layout
 
     def _lay_out(self, layout: Matrix) -> None:
         """Move all digits to where another layout has them, which has no fewer."""
@@ -281,26 +300,40 @@ class GroupSums:
 
     def floats(self, order: NDArray[np.int64]) -> Sums:
         """Sums as floats, rounded once, of groups in this order."""
-        rows = self._used[:, 0]
-        n = rows.astype(np.float64)
-        sums = []
-        for quad, lane in _PLACES:
+        found = np.empty((1 + len(_PLACES) + self.n_classes, self.n_groups))
+        step = max(1, _BLOCK // self._cells.shape[1])
+        for start in range(0, self.n_groups, step):
+            self._part(start, start + step)._write(found[:, start : start + step])
+        used, *sums = (x[order] for x in found)
+        counts = (self._used[order, i] for i in range(_COUNTS))
+        rows, up, down, beyond = counts
+        moments = Moments(used, *sums[: len(_PLACES)])
+        return Sums(rows, moments, up, down, beyond, sums[len(_PLACES) :])
+
+    def _part(self, start: int, stop: int) -> "GroupSums":
+        """Some groups, where they are."""
+        part = GroupSums.__new__(GroupSums)
+        part.n_classes, part._layout = self.n_classes, self._layout
+        part._cells = self._used[start:stop]
+        part.n_groups = len(part._cells)
+        return part
+
+    def _write(self, out: NDArray[np.float64]) -> None:
+        """Rows of weights not zero, the sums of `_PLACES` and of classes, as floats."""
+        n = self._used[:, 0]
+        out[0] = self._rounded(self._place(*_USED)) if self.is_weighted else n
+        for i, (quad, lane) in enumerate(_PLACES, 1):
             if self.is_weighted or quad == _LOSS:
-                sums.append(self._rounded(self._place(quad, lane)))
+                out[i] = self._rounded(self._place(quad, lane))
             elif quad == _WEIGHT:
-                sums.append(n)
+                out[i] = n
             else:
-                sums.append(self._rounded(self._place(_LOSS, _SAME[quad, lane])))
-        used = self._rounded(self._place(*_USED)) if self.is_weighted else n
-        classes = [
-            self._rounded(self._place_of_class(j)) for j in range(self.n_classes)
-        ]
-        if self.n_classes == 2:
-            classes[0] = self._rest()
-        moments = Moments(used[order], *(x[order] for x in sums))
-        up, down, beyond = (self._used[order, i] for i in (1, 2, 3))
-        of_classes = [x[order] for x in classes]
-        return Sums(rows[order], moments, up, down, beyond, of_classes)
+                out[i] = self._rounded(self._place(_LOSS, _SAME[quad, lane]))
+        for j, of_class in enumerate(out[1 + len(_PLACES) :]):
+            if j == 0 and self.n_classes == 2:
+                of_class[:] = self._rest()
+            else:
+                of_class[:] = self._rounded(self._place_of_class(j))
 
     def _rest(self) -> NDArray[np.float64]:
         """Weight that is not of the second of two classes, rounded once."""
@@ -355,8 +388,12 @@ def _lines(memory: NDArray[np.int64], n: int, size: int) -> Matrix:
 
 
 def _new_cells(n: int, size: int) -> tuple[NDArray[np.int64], Matrix]:
-    """Zeros that begin a line, and the memory that they are in."""
-    memory = np.zeros(n * size + _LINE, np.int64)
+    """Zeros that begin a line, and the memory that they are in.
+
+    What NumPy has not cleared may be in large pages, which grow with it.
+    """
+    memory = np.empty(n * size + _LINE, np.int64)
+    memory[:] = 0
     return memory, _lines(memory, n, size)
 
 

@@ -196,12 +196,11 @@ static void cut_quad(double *x, ptrdiff_t n, double a, int up, int64_t *rows)
     }
 }
 
-/* m digits of each row to its place, in the order they have there. A row is done with
-   before the next: where that is of the same group, it waits. */
-static void add_quads(const int64_t *rows, ptrdiff_t m, ptrdiff_t n, int64_t *cells,
-                      const ptrdiff_t *at)
+FLL_INLINE void add_m_quads(const int64_t *rows, const int m, ptrdiff_t n,
+                            int64_t *cells, const ptrdiff_t *at)
 {
-    ptrdiff_t i, k;
+    ptrdiff_t i;
+    int k;
     for (i = 0; i < n; ++i)
         for (k = 0; k < m; ++k) {
             const int64_t *row = rows + 4 * (k * FLL_TILE + i);
@@ -214,6 +213,20 @@ static void add_quads(const int64_t *rows, ptrdiff_t m, ptrdiff_t n, int64_t *ce
             cell[2] = c;
             cell[3] = d;
         }
+}
+
+/* m digits of each row to its place, in the order they have there: 3, 2 or 1, each with
+   a loop of its own. A row is done with before the next: where that is of the same
+   group, it waits. */
+static void add_quads(const int64_t *rows, ptrdiff_t m, ptrdiff_t n, int64_t *cells,
+                      const ptrdiff_t *at)
+{
+    if (m == 3)
+        add_m_quads(rows, 3, n, cells, at);
+    else if (m == 2)
+        add_m_quads(rows, 2, n, cells, at);
+    else
+        add_m_quads(rows, 1, n, cells, at);
 }
 
 /* Carry, so that all digits but the last are in [0, 2^40). */
@@ -243,7 +256,7 @@ static double rounded(const int64_t *digits, ptrdiff_t n, int low)
 {
     ptrdiff_t first = 0, i;
     uint64_t top, bits, sticky;
-    int negative, exponent, up = 0;
+    int negative, exponent, step, up = 0;
     double x;
     while (first < n && digits[first] == 0)
         ++first;
@@ -258,8 +271,9 @@ static double rounded(const int64_t *digits, ptrdiff_t n, int low)
     while (top == 0)
         top = digit_of(digits, --i, negative, first);
     /* 64 bits from the highest that is set, and whether there are more. */
-    while (top >> (63 - up) == 0)
-        ++up;
+    for (step = 32; step > 0; step /= 2)
+        if (top >> (64 - step - up) == 0)
+            up += step;
     bits = top << up;
     exponent = (int)(i + low) * FLL_DIGIT - FLL_BELOW - up;
     sticky = 0;

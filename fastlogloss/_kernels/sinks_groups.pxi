@@ -305,10 +305,10 @@ cdef int sink_groups(const Call* call, Tile* tile) noexcept nogil:
     range_w.below = 0
     if w != NULL:
         range_w = range_of(w, n)
-        range_t = times(range_w, range_t)
         multiply_into(w, t, n, t)
-        if range_t.high > MAX_CUT and top_of(t, n) > 1024:
+        if times(range_w, range_t).high > MAX_CUT and top_of(t, n) > 1024:
             return _BAD_WEIGHT
+        range_t = range_of(t, n)  # mostly less than what the two allow
     range_tt = times(range_t, range_t)
     of_loss.bits = union_of(range_t, union_of(range_tt, times(range_tt, range_t)))
     of_loss.bits = union_of(of_loss.bits, second_class(call, tile, range_w,
