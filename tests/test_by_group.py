@@ -1,0 +1,401 @@
+"""log_loss_by_group and GroupedLogLoss: each group is an accumulator of its rows."""
+
+import pickle
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastlogloss import (
+    GroupedLogLoss,
+    LogLoss,
+    LogLossAccumulator,
+    log_loss_by_group,
+    sample_log_loss,
+)
+
+STATISTICS = (
+    *("n_samples", "weight_sum", "loss_sum", "loss", "null_loss", "d2"),
+    *("normalized_entropy", "standard_error"),
+)
+
+
+def random_rows(seed, n, n_classes=2, weights="wide", kind="labels"):
+    """(y, scores, weights, options) of rows of some kind."""
+    rng = np.random.default_rng([seed, n, n_classes])
+    shape = n if n_classes == 2 else (n, n_classes)
+    y = rng.integers(n_classes, size=n)
+    p = rng.random(shape) ** rng.integers(1, 9, n if n_classes == 2 else (n, 1))
+    options = {"classes": range(n_classes)}
+    if "logits" in kind:
+        p = rng.normal(0, 10.0 ** rng.integers(-3, 3), shape)
+        options["from_logits"] = True
+    elif n_classes > 2:
+        p = (p + 1e-9) / (p + 1e-9).sum(axis=1, keepdims=True)
+    if "targets" in kind:
+        y = rng.random(shape)
+        y = y / y.sum(axis=1, keepdims=True) if y.ndim == 2 else y
+        options["soft_targets"] = True
+    if "smoothed" in kind:
+        options["label_smoothing"] = 0.1
+    w = None
+    if weights == "wide":
+        w = rng.random(n) * 10.0 ** rng.integers(-12, 12, n)
+        w[rng.random(n) < 0.1] = 0.0
+        w[rng.random(n) < 0.1] *= -1
+    elif weights == "counts":
+        w = rng.integers(0, 4, n)
+    return y, p, w, options
+
+
+def check_groups(found, y, p, w, keys, options):
+    """Against an accumulator for each of the groups, to the last bit."""
+    groups = found.groups.tolist()
+    assert sorted(groups) == groups
+    assert set(groups) == set(np.asarray(keys).tolist())
+    assert len(found) == len(groups)
+    intervals = found.confidence_interval()
+    for i, key in enumerate(groups):
+        rows = np.asarray(keys) == key
+        one = LogLossAccumulator(**options)
+        one.update(y[rows], p[rows], None if w is None else w[rows])
+        assert found[key] == one
+        for name in STATISTICS:
+            np.testing.assert_equal(getattr(found, name)[i], getattr(one, name), name)
+        np.testing.assert_equal(intervals.low[i], one.confidence_interval().low)
+        for label, weight in one.class_weights.items():
+            assert found.class_weights[label][i] == weight
+
+
+class TestGroups:
+    @pytest.mark.parametrize("n_classes", [2, 3, 5])
+    @pytest.mark.parametrize(
+        "kind", ["labels", "logits", "targets", "smoothed labels", "logits of targets"]
+    )
+    @pytest.mark.parametrize("weights", [None, "counts", "wide"])
+    def test_they_are_accumulators(self, n_classes, kind, weights):
+        y, p, w, options = random_rows(0, 700, n_classes, weights, kind)
+        keys = np.random.default_rng(1).integers(0, 20, 700)
+        found = log_loss_by_group(y, p, keys, sample_weight=w, **options)
+        check_groups(found, y, p, w, keys, options)
+        whole = LogLossAccumulator(**options).update(y, p, w)
+        total = found.total()
+        assert total._accumulator == whole
+        for name in ("n_samples", "loss", "null_loss", "d2"):
+            np.testing.assert_equal(getattr(total, name), getattr(whole, name))
+
+    @given(
+        st.integers(0, 10**6),
+        st.integers(1, 200),
+        st.lists(st.sampled_from([None, "counts", "wide"]), min_size=1, max_size=5),
+        st.integers(2, 3),
+    )
+    @settings(max_examples=50, deadline=None)
+    def test_batches_of_every_kind(self, seed, n, weights, n_classes):
+        """Weighted after unweighted, in any order, and merged in any tree."""
+        batches = [
+            random_rows(seed + i, n, n_classes, weight)
+            for i, weight in enumerate(weights)
+        ]
+        rng = np.random.default_rng(seed)
+        keys = [rng.integers(-3, 6, n) * 10**9 for _ in batches]
+        options = batches[0][3]
+        one, parts = GroupedLogLoss(**options), []
+        for (y, p, w, _), key in zip(batches, keys, strict=True):
+            one.update(y, p, key, w)
+            parts.append(GroupedLogLoss(**options).update(y, p, key, w))
+        while len(parts) > 1:
+            i = int(rng.integers(len(parts) - 1))
+            parts[i : i + 2] = [parts[i].merge(parts[i + 1])]
+        assert parts[0] == one
+        ones = [np.ones(n) if w is None else w for _, _, w, _ in batches]
+        y, p = (np.concatenate([batch[i] for batch in batches]) for i in (0, 1))
+        key, w = np.concatenate(keys), np.concatenate(ones)
+        order = rng.permutation(len(y))
+        mixed = GroupedLogLoss(**options)
+        mixed.update(y[order], p[order], key[order], w[order])
+        assert mixed == one
+        for (y, p, w, _), key in zip(batches, keys, strict=True):
+            one.revert(y, p, key, w)
+        assert one == GroupedLogLoss(**options)
+        assert len(one) == 0
+
+    def test_pairs_of_columns(self):
+        """(n,) and (n, 2) scores of two classes are the same."""
+        y, p, w, _ = random_rows(2, 500)
+        keys = np.arange(500) % 3
+        pairs = np.column_stack([1 - p, p])
+        found = GroupedLogLoss().update(y, pairs, keys, w)
+        check_groups(found, y, pairs, w, keys, {})
+        logits = log_loss_by_group(y, np.log(pairs + 1e-9), keys, from_logits=True)
+        one = LogLossAccumulator(from_logits=True)
+        assert logits[0] == one.update(y[::3], np.log(pairs + 1e-9)[::3])
+
+    def test_losses_of_all_sizes(self):
+        """Windows widen as they have to, and nothing is lost."""
+        z = np.array([0.5, -700.0, 300.0, 1e100, -30.0, 5e-324, 0.0, -745.2])
+        y, keys = np.zeros(8, int), np.arange(8) % 2
+        found = GroupedLogLoss(from_logits=True)
+        for i in range(8):
+            found.update(y[i : i + 1], z[i : i + 1], keys[i : i + 1])
+        check_groups(found, y, z, None, keys, {"from_logits": True})
+
+    def test_infinite_losses(self):
+        y, p = np.array([1, 1, 0, 0]), np.array([0.0, 0.5, 0.5, 0.25])
+        found = log_loss_by_group(y, p, ["a", "b", "a", "b"], eps=0)
+        assert found.loss[0] == np.inf
+        assert np.isnan(found.standard_error[0])
+        assert found["a"] == LogLossAccumulator(eps=0).update([1, 0], [0.0, 0.5])
+        assert np.isnan(found.total().standard_error)
+
+    def test_one_group_and_groups_of_one(self):
+        y, p, w, _ = random_rows(3, 3000)
+        found = log_loss_by_group(y, p, np.zeros(3000, int), sample_weight=w)
+        assert found[0] == LogLossAccumulator().update(y, p, w)
+        found = log_loss_by_group(y, p, np.arange(3000))
+        losses = sample_log_loss(y, p)
+        assert (found.loss == losses).all()
+        assert np.isnan(found.standard_error).all()
+
+    def test_many_groups(self):
+        n = 150_000
+        rng = np.random.default_rng(0)
+        y, p, keys = rng.integers(0, 2, n), rng.random(n), rng.integers(0, 50_000, n)
+        found = log_loss_by_group(y, p, keys)
+        sums = np.bincount(keys, sample_log_loss(y, p), 50_000)
+        counts = np.bincount(keys, minlength=50_000)
+        assert (found.n_samples == counts[found.groups]).all()
+        np.testing.assert_allclose(found.loss_sum, sums[found.groups], rtol=1e-13)
+
+    def test_memory(self):
+        """What a group takes, and nothing else by rows."""
+        rng = np.random.default_rng(0)
+        y, p = rng.integers(0, 2, 400_000), rng.random(400_000)
+        keys = np.arange(400_000) % 40_000
+        log_loss_by_group(y[:100], p[:100], keys[:100])
+        tracemalloc.start()
+        found = log_loss_by_group(y, p, keys)
+        size, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(found) == 40_000
+        assert size <= 400 * 40_000
+        assert peak <= 400 * 40_000 * 2 + (1 << 20)  # where all is moved once
+
+
+class TestKeys:
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            ["b", "a", "b", None],
+            pd.Categorical(["b", "a", "b", None]),
+            np.array(["2026-01-02", "2026-01-01", "2026-01-02", "NaT"], "M8[D]"),
+            pd.Series([2, 1, 2, None], dtype="Int64"),
+            np.array([2.5, 1.5, 2.5, np.nan]),
+        ],
+    )
+    def test_missing_keys_are_a_group(self, keys):
+        found = log_loss_by_group([0, 1, 1, 0], [0.1, 0.6, 0.7, 0.4], keys)
+        assert found.n_samples.tolist() == [1, 2, 1]
+        assert pd.isna(found.groups[-1])
+        assert found[None].loss == pytest.approx(-np.log(0.6))
+        assert None in found
+
+    def test_several_columns(self):
+        days, places = [1, 2, 1, 2], ["x", "x", "y", "x"]
+        arguments = [0, 1, 1, 0], [0.1, 0.6, 0.7, 0.4]
+        for keys in (
+            (days, places),
+            (np.array(days), pd.Series(places)),
+            pd.DataFrame({"day": days, "place": places}),
+        ):
+            found = log_loss_by_group(*arguments, keys)
+            assert [*found] == [(1, "x"), (1, "y"), (2, "x")]
+            assert [column.tolist() for column in found.groups] == [
+                [1, 1, 2],
+                ["x", "y", "x"],
+            ]
+            assert found[2, "x"].n_samples == 2
+            assert (2, "y") not in found
+        assert [*found.to_frame().columns[:2]] == ["group_0", "group_1"]
+
+    def test_no_group(self):
+        found = log_loss_by_group([0, 1], [0.2, 0.7], [5, 7])
+        with pytest.raises(KeyError):
+            found[6]
+        assert 5 in found
+        assert [*found] == [5, 7]
+
+
+class TestFrames:
+    @pytest.mark.parametrize("backend", [None, "pandas", "polars", "pyarrow"])
+    def test_to_frame(self, backend):
+        found = log_loss_by_group([0, 1, 1], [0.2, 0.7, 0.6], ["b", "a", "b"])
+        frame = found.to_frame(backend)
+        library = "pandas" if backend is None else backend
+        assert type(frame).__module__.startswith(library)
+        rows = frame.to_pandas() if library != "pandas" else frame
+        assert rows["group"].tolist() == ["a", "b"]
+        assert rows["loss"].tolist() == found.loss.tolist()
+        assert rows["n_samples"].tolist() == [1, 2]
+        interval = found.confidence_interval()
+        np.testing.assert_equal(rows["high"].to_numpy(), interval.high)
+
+    def test_another_library(self):
+        with pytest.raises(ValueError, match="backend must be one of"):
+            log_loss_by_group([0], [0.2], [1]).to_frame("spark")
+
+
+class TestTotal:
+    def test_it_is_cluster_robust(self):
+        rng = np.random.default_rng(0)
+        keys = rng.integers(0, 60, 2000)
+        hard = rng.normal(0, 1, 60)[keys]
+        y = (rng.random(2000) < 1 / (1 + np.exp(-hard))).astype(int)
+        p, w = np.full(2000, 0.5) + 0.2 * y - 0.1, rng.random(2000)
+        found = log_loss_by_group(y, p, keys, sample_weight=w).total()
+        losses = sample_log_loss(y, p)
+        mean = (w * losses).sum() / w.sum()
+        u = np.bincount(keys, w * (losses - mean))
+        error = np.sqrt(60 / 59 * (u**2).sum()) / w.sum()
+        assert found.standard_error == pytest.approx(error, rel=1e-9)
+        assert found.n_groups == 60
+        assert found.confidence_interval().low < found.loss
+        assert repr(found).startswith("ClusteredLogLoss(n_groups=60, n_samples=2000")
+
+
+class TestObject:
+    def test_copies(self):
+        y, p, w, _ = random_rows(4, 300)
+        keys = np.arange(300) % 7
+        found = GroupedLogLoss().update(y, p, keys, w)
+        for other in (found.copy(), pickle.loads(pickle.dumps(found))):
+            assert other == found
+            assert (other.groups == found.groups).all()
+            other.update(y[:1], p[:1], [99])
+            assert other != found
+            assert len(found) == 7
+
+    def test_the_order_of_groups_does_not_matter(self):
+        one = GroupedLogLoss().update([0, 1], [0.2, 0.7], ["a", "b"])
+        other = GroupedLogLoss().update([1, 0], [0.7, 0.2], ["b", "a"])
+        assert one == other
+        assert one != GroupedLogLoss().update([1, 0], [0.7, 0.2], ["a", "b"])
+        assert one != GroupedLogLoss().update([0, 1], [0.2, 0.7], ["a", "c"])
+
+    def test_prepared(self):
+        y, p, w, _ = random_rows(5, 400, weights="counts")
+        keys = np.arange(400) % 5
+        expected = log_loss_by_group(y, p, keys, sample_weight=w)
+        assert LogLoss(y, sample_weight=w).by_group(p, keys) == expected
+        words = np.array(["no", "yes"])[y]
+        found = LogLoss(words, sample_weight=w, classes=["no", "yes"]).by_group(p, keys)
+        assert (found.loss == expected.loss).all()
+        narrow = p.astype(np.float32)
+        found = LogLoss(y, sample_weight=w).by_group(narrow, keys)
+        assert found == log_loss_by_group(
+            y, narrow.astype(np.float64), keys, sample_weight=w
+        )
+
+    def test_nothing(self):
+        empty = GroupedLogLoss()
+        assert len(empty) == len(empty.groups) == len(empty.loss) == 0
+        assert repr(empty) == "GroupedLogLoss(n_groups=0, n_samples=0, loss=nan)"
+        assert np.isnan(empty.total().loss)
+        assert empty.merge(GroupedLogLoss()) == empty
+
+
+class TestBadInput:
+    """An error names argument and row, and leaves all as it was."""
+
+    @pytest.mark.parametrize(
+        ("rows", "words"),
+        [
+            (([0, 1], [0.5, 1.5], [1, 9]), "y_score must be probabilities.*row 1"),
+            (([0, 2], [0.5, 0.5], [1, 9]), "y_true holds the label 2 in row 1"),
+            (([0, 1], [0.5, 0.5], [1]), "groups"),
+            (([0, 1], [0.5, 0.5], [1, 9], [1, np.nan]), "sample_weight.*row 1"),
+            (([0, 1], [0.5, 0.5], [1, 9], [1, 1e200]), "sample_weight.*row 1"),
+            (([], [], []), "no rows"),
+        ],
+    )
+    def test_update(self, rows, words):
+        found = GroupedLogLoss().update([0, 1], [0.2, 0.7], [1, 2])
+        before = found.copy()
+        for method in (found.update, found.revert):
+            with pytest.raises(ValueError, match=words):
+                method(*rows)
+            assert found == before
+
+    def test_unhashable_keys(self):
+        found = GroupedLogLoss().update([0, 1], [0.2, 0.7], ["a", "b"])
+        before = found.copy()
+        with pytest.raises(TypeError, match="row 1"):
+            found.update([0, 1], [0.2, 0.7], np.array(["c", ["d"]], object))
+        with pytest.raises(TypeError):
+            found.update([0, 1], [0.2, 0.7], [1, 2])
+        assert found == before
+
+    @pytest.mark.parametrize("take_away", [False, True])
+    def test_a_late_row(self, take_away):
+        """In a later chunk, after new groups and wider digits have come."""
+        n = 70_000
+        y, p, w, _ = random_rows(6, n)
+        keys = np.arange(n) % 50
+        found = GroupedLogLoss().update(y, p, keys, w)
+        before = found.copy()
+        w = w.copy()
+        w[69_000] = np.inf
+        method = found.revert if take_away else found.update
+        with pytest.raises(ValueError, match="row 69000"):
+            method(y, p, keys + 25, w)
+        assert found == before
+        assert len(found) == 50
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+    @pytest.mark.parametrize("after", [0, 1, 2])
+    def test_interrupted(self, monkeypatch, error, after):
+        n = 100_000
+        y, p, _, _ = random_rows(7, n, weights=None)
+        found = GroupedLogLoss().update(y[:10], p[:10], np.arange(10))
+        before = found.copy()
+        sums = type(found._group_sums)
+        add, calls = sums.add, []
+
+        def failing(self, *arguments):
+            status = add(self, *arguments)
+            calls.append(status)
+            if len(calls) == after + 1:
+                raise error
+            return status
+
+        monkeypatch.setattr(sums, "add", failing)
+        with pytest.raises(error):
+            found.update(y, p, np.arange(n) % 1000)
+        monkeypatch.undo()
+        assert found == before
+
+    def test_rows_that_were_never_added(self):
+        found = GroupedLogLoss().update([0, 1], [0.2, 0.7], ["a", "b"])
+        before = found.copy()
+        for rows in (
+            ([0], [0.2], ["c"]),
+            ([0], [0.3], ["a"]),
+            ([0, 0], [0.2, 0.2], ["a", "a"]),
+        ):
+            with pytest.raises(ValueError, match="never added"):
+                found.revert(*rows)
+            assert found == before
+
+    def test_what_does_not_merge(self):
+        found = GroupedLogLoss().update([0, 1], [0.2, 0.7], ["a", "b"])
+        before = found.copy()
+        with pytest.raises(ValueError, match="eps"):
+            found.merge(GroupedLogLoss(eps=1e-3))
+        with pytest.raises(TypeError, match="GroupedLogLoss"):
+            found.merge(LogLossAccumulator())
+        with pytest.raises((TypeError, ValueError)):
+            found.merge(GroupedLogLoss().update([0], [0.5], [3]))
+        assert found == before
