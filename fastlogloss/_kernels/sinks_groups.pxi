@@ -29,7 +29,7 @@ cdef enum:
     WINDOWS = 4
     BIG_CELLS = 1 << 17     # int64 in cells that the second-level cache does not hold
     MAX_CUT = 900           # numbers below 2^MAX_CUT are cut
-    CUT_AT_ONCE = 3         # digits
+    CUT_AT_ONCE = 3         # digits, as of cut_quad()
     HEADROOM = 62 - 40      # bits above a number in its last digit, of 2^40 rows
 
 cdef enum:
@@ -164,7 +164,7 @@ cdef void scatter_quad(
     cdef int64_t digits[CUT_AT_ONCE * 4 * TILE]
     cdef const Window* window = groups.windows + i
     cdef int64_t* cells = groups.cells + window.at
-    cdef int k, exponent, up, m, low = first_digit(quad.bits)
+    cdef int m, low = first_digit(quad.bits)
     cdef int high = last_digit(quad.bits)
     cdef Py_ssize_t lane, last = window.low + window.n - 1
     if is_nothing(quad.bits) or not in_window(window, quad.bits):
@@ -177,10 +177,7 @@ cdef void scatter_quad(
         return
     while high >= low:
         m = min(high - low + 1, <int>CUT_AT_ONCE)
-        for k in range(m):
-            exponent = (high - k) * FLL_DIGIT - FLL_BELOW
-            up = max(FLL_LEAST - exponent, 0)
-            cut_quad(quad.x[0], n, cutter(exponent + up), up, digits + 4 * TILE * k)
+        cut_quad(quad.x[0], n, high, m, digits)
         add_quads(digits, m, n, cells + 4 * (last - high), at)
         high -= m
 
