@@ -27,3 +27,10 @@ def test_many_groups_in_batches(weighted):
         y[groups == 5], p[groups == 5], None if w is None else w[groups == 5]
     )
     np.testing.assert_array_equal(whole.loss[:9], [whole[i].loss for i in range(9)])
+
+
+@pytest.mark.parametrize("exponent", [-250, -60, 60, 250])
+def test_weights_far_from_one(exponent):
+    p, w = np.full(5, 0.25), np.array([1, 2, 0, 3, 0]) * 2.0**exponent
+    found = log_loss_by_group(np.ones(5), p, np.zeros(5, int), sample_weight=w)
+    assert found[0] == LogLossAccumulator().update(np.ones(5), p, w)

@@ -278,7 +278,7 @@ cdef int sink_groups(const Call* call, Tile* tile) noexcept nogil:
     cdef bint weighted = groups.windows[OF_WEIGHT].n > 0, room, finite
     cdef uint64_t bits, bad = 0
     cdef double sign = groups.sign
-    cdef Range range_w = nothing(), range_t, range_tt
+    cdef Range range_w, range_t, range_tt, range_one = nothing()
     groups.n_done = tile.first
     losses_of(call, tile)
     for i in range(n):
@@ -298,8 +298,9 @@ cdef int sink_groups(const Call* call, Tile* tile) noexcept nogil:
     for i in range(n):
         t[i] = loss[i] if finite or isfinite(loss[i]) else 0.0
     range_t = range_of(t, n)
-    range_w.high = 1
-    range_w.below = 0
+    range_one.high = 1
+    range_one.below = 0
+    range_w = range_one
     if w != NULL:
         range_w = range_of(w, n)
         multiply_into(w, t, n, t)
@@ -314,7 +315,7 @@ cdef int sink_groups(const Call* call, Tile* tile) noexcept nogil:
     if weighted:
         of_weight.bits = union_of(range_w, times(range_w, times(range_w, range_w)))
         of_weight.bits = union_of(of_weight.bits, times(range_w, range_w))
-        of_weight.bits.high = max(of_weight.bits.high, 1)
+        of_weight.bits = union_of(of_weight.bits, range_one)
         of_both.bits = union_of(times(range_w, range_t), times(range_w, range_tt))
         of_both.bits = union_of(
             of_both.bits, times(times(range_w, range_w), range_t)
