@@ -43,7 +43,8 @@ def _draw_times(times):
     figure.suptitle(
         "Time of log loss on a log scale: fastlogloss on one thread unless said, "
         f"peers on up to {PEER_THREADS}\ndashed: reading the arrays once (and "
-        "writing them, for a hessian), and nothing else",
+        "writing them, for a hessian), and nothing else; of groups, an `update` of all "
+        "rows as one",
         fontsize=10,
     )
     _save(figure, "benchmark")

@@ -201,8 +201,10 @@ class GroupSums:
             layout = self._layout.copy()
             for i, (first, last) in enumerate(needs):
                 if last > first and (self.is_weighted or i in (_LOSS, _CLASSES)):
-                    # To move all groups is dear: one digit more than is needed.
-                    _widen(layout[i], max(first - 1, 0), last)
+                    # To move all groups is dear: two digits more than are needed.
+                    _widen(layout[i], max(first - 2, 0), last)
+            if (layout == self._layout).all():
+                raise RuntimeError("rows need digits that there are none of")
             self._lay_out(self._filled(layout))
         return status & ~_kernels.loops.NEEDS_ROOM, n_done
 

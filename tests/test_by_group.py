@@ -143,6 +143,30 @@ class TestGroups:
             found.update(y[i : i + 1], z[i : i + 1], keys[i : i + 1])
         check_groups(found, y, z, None, keys, {"from_logits": True})
 
+    @given(st.integers(0, 10**6), st.integers(2, 4), st.booleans())
+    @settings(max_examples=60, deadline=None)
+    def test_numbers_at_the_ends_of_the_range(self, seed, n_classes, weighted):
+        """Powers of logits and weights that no double holds, up or down."""
+        rng = np.random.default_rng(seed)
+        n, shape = 400, 400 if n_classes == 2 else (400, n_classes)
+        y, keys = rng.integers(n_classes, size=n), rng.integers(0, 3, n)
+        z = rng.normal(size=shape) * 10.0 ** rng.integers(-320, 290)
+        w = None
+        if weighted:
+            w = rng.normal(size=n) * 2.0 ** rng.integers(-290, 290)
+            w *= 2.0 ** rng.integers(-8, 8, n)
+        options = {"classes": range(n_classes), "from_logits": True}
+        try:
+            whole = LogLossAccumulator(**options).update(y, z, w)
+        except ValueError as error:
+            assert "beyond the range" in str(error)
+            with pytest.raises(ValueError, match="beyond the range"):
+                log_loss_by_group(y, z, keys, sample_weight=w, **options)
+            return
+        found = log_loss_by_group(y, z, keys, sample_weight=w, **options)
+        assert found.total()._accumulator == whole
+        check_groups(found, y, z, w, keys, options)
+
     def test_infinite_losses(self):
         y, p = np.array([1, 1, 0, 0]), np.array([0.0, 0.5, 0.5, 0.25])
         found = log_loss_by_group(y, p, ["a", "b", "a", "b"], eps=0)
@@ -254,7 +278,7 @@ class TestTotal:
         keys = rng.integers(0, 60, 2000)
         hard = rng.normal(0, 1, 60)[keys]
         y = (rng.random(2000) < 1 / (1 + np.exp(-hard))).astype(int)
-        p, w = np.full(2000, 0.5) + 0.2 * y - 0.1, rng.random(2000)
+        p, w = rng.uniform(0.2, 0.8, 2000), rng.random(2000)
         found = log_loss_by_group(y, p, keys, sample_weight=w).total()
         losses = sample_log_loss(y, p)
         mean = (w * losses).sum() / w.sum()

@@ -140,7 +140,7 @@ static int64_t add_exactly(const double *x, const double *y, ptrdiff_t n, int to
                  : cut_numbers(x, NULL, n, a, b, whole, rest);
         add_whole(whole[0], first, digits);
         add_whole(whole[1], second, digits);
-        more &= second > FLL_LEAST; /* nothing is below, if nobody changes x meanwhile */
+        more &= second > FLL_LEAST; /* what is left then, another thread has changed */
         top = second;
         x = rest;
         y = NULL;
@@ -176,24 +176,61 @@ FLL_INLINE int64_t cut_digit(double *x, double a)
     return (int64_t)(to_bits(t) - to_bits(a));
 }
 
-/* One digit of n columns of four numbers each: (4, FLL_TILE) to rows (n, 4). */
+/* m digits of n columns of four numbers each: (4, FLL_TILE) to m times rows (n, 4). What
+   is left of a number stays in a register from a digit to the next. */
 #define FLL_TILE 256
-static void cut_quad(double *x, ptrdiff_t n, double a, int up, int64_t *rows)
+#define FLL_CUT_AT_ONCE 3
+FLL_INLINE void cut_m_digits(double *x, ptrdiff_t n, const double *a, int up,
+                             int64_t *rows, int m)
 {
     double *p = x, *q = x + FLL_TILE, *r = q + FLL_TILE, *s = r + FLL_TILE;
     ptrdiff_t i;
+    int k;
     for (i = 0; i < n; ++i) {
-        const double t0 = p[i] + a, t1 = q[i] + a, t2 = r[i] + a, t3 = s[i] + a;
-        const uint64_t b = to_bits(a);
-        p[i] -= t0 - a;
-        q[i] -= t1 - a;
-        r[i] -= t2 - a;
-        s[i] -= t3 - a;
-        rows[4 * i] = (int64_t)((to_bits(t0) - b) << up);
-        rows[4 * i + 1] = (int64_t)((to_bits(t1) - b) << up);
-        rows[4 * i + 2] = (int64_t)((to_bits(t2) - b) << up);
-        rows[4 * i + 3] = (int64_t)((to_bits(t3) - b) << up);
+        double x0 = p[i], x1 = q[i], x2 = r[i], x3 = s[i];
+        for (k = 0; k < m; ++k) {
+            int64_t *row = rows + 4 * (k * FLL_TILE + i);
+            const double t0 = x0 + a[k], t1 = x1 + a[k];
+            const double t2 = x2 + a[k], t3 = x3 + a[k];
+            const uint64_t b = to_bits(a[k]);
+            x0 -= t0 - a[k];
+            x1 -= t1 - a[k];
+            x2 -= t2 - a[k];
+            x3 -= t3 - a[k];
+            row[0] = (int64_t)((to_bits(t0) - b) << up);
+            row[1] = (int64_t)((to_bits(t1) - b) << up);
+            row[2] = (int64_t)((to_bits(t2) - b) << up);
+            row[3] = (int64_t)((to_bits(t3) - b) << up);
+        }
+        p[i] = x0;
+        q[i] = x1;
+        r[i] = x2;
+        s[i] = x3;
     }
+}
+
+/* Digits from `high` down. Digit 0 begins below what a cutter cuts. */
+static void cut_quad(double *x, ptrdiff_t n, int high, int m, int64_t *rows)
+{
+    double a[FLL_CUT_AT_ONCE];
+    int k;
+    if (high < m) {
+        for (k = 0; k < m; ++k) {
+            const int exponent = (high - k) * FLL_DIGIT - FLL_BELOW;
+            const int up = exponent < FLL_LEAST ? FLL_LEAST - exponent : 0;
+            a[0] = cutter(exponent + up);
+            cut_m_digits(x, n, a, up, rows + 4 * FLL_TILE * k, 1);
+        }
+        return;
+    }
+    for (k = 0; k < m; ++k)
+        a[k] = cutter((high - k) * FLL_DIGIT - FLL_BELOW);
+    if (m == 1)
+        cut_m_digits(x, n, a, 0, rows, 1);
+    else if (m == 2)
+        cut_m_digits(x, n, a, 0, rows, 2);
+    else
+        cut_m_digits(x, n, a, 0, rows, 3);
 }
 
 FLL_INLINE void add_m_quads(const int64_t *rows, const int m, ptrdiff_t n,

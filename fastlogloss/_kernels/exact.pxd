@@ -24,7 +24,7 @@ cdef extern from "exact.h" nogil:
     double rounded(const int64_t* digits, Py_ssize_t n, int low)
     void exponents(const double* x, Py_ssize_t n, int* low, int* high)
     int64_t cut_digit(double* x, double a)
-    void cut_quad(double* x, Py_ssize_t n, double a, int up, int64_t* rows)
+    void cut_quad(double* x, Py_ssize_t n, int high, int m, int64_t* rows)
     void add_quads(
         const int64_t* rows,
         Py_ssize_t m,

@@ -156,6 +156,7 @@ from fastlogloss._kernels.scalar cimport (
     outside,
     outside_unit,
     prefetch,
+    prefetch_l2,
     product_error,
     product_of_16,
     shifted_exponent,

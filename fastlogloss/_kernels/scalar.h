@@ -57,12 +57,15 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define FLL_INLINE static inline __attribute__((always_inline, unused))
 #define FLL_PREFETCH(address) __builtin_prefetch(address, 0, 3)
+#define FLL_PREFETCH_L2(address) __builtin_prefetch(address, 0, 2)
 #elif defined(_MSC_VER)
 #define FLL_INLINE static __forceinline
 #define FLL_PREFETCH(address) ((void)(address))
+#define FLL_PREFETCH_L2(address) ((void)(address))
 #else
 #define FLL_INLINE static inline
 #define FLL_PREFETCH(address) ((void)(address))
+#define FLL_PREFETCH_L2(address) ((void)(address))
 #endif
 
 /* Before the type of a function that reads what may come from memory: vectors of 256
@@ -107,6 +110,9 @@ FLL_INLINE double absolute(double x)
 FLL_INLINE double larger(double x, double y) { return x > y ? x : y; }
 
 FLL_INLINE void prefetch(const void *address) { FLL_PREFETCH(address); }
+
+/* To the second-level cache: more than the first holds beside what is in use. */
+FLL_INLINE void prefetch_l2(const void *address) { FLL_PREFETCH_L2(address); }
 
 /* Bytes. */
 #define FLL_AHEAD 4096

@@ -8,6 +8,7 @@ cdef extern from "scalar.h" nogil:
     double absolute(double x)
     double larger(double x, double y)
     void prefetch(const void* address)
+    void prefetch_l2(const void* address)
     void fetch(
         const char* array, Py_ssize_t first, Py_ssize_t n, int size, Py_ssize_t ahead
     )

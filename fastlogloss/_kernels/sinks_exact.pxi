@@ -132,7 +132,9 @@ cdef int add_rows(
     beyond += add_exactly(square, t, n, 2 * w_top + top, ledger.digits[OF_WWT], rest)
     multiply_into(t, t, n, square)
     beyond += add_exactly(square, NULL, n, 2 * top, ledger.digits[OF_TT], rest)
-    beyond += add_exactly(square, w, n, 2 * top + w_top, ledger.digits[OF_WTT], rest)
+    # A small weight does not make an infinite square finite.
+    w_top += 2 * top if 2 * top <= FLL_MOST else 2 * FLL_MOST
+    beyond += add_exactly(square, w, n, w_top, ledger.digits[OF_WTT], rest)
     beyond += add_exactly(square, t, n, 3 * top, ledger.digits[OF_TTT], rest)
     ledger.n_beyond += beyond
     return 0
