@@ -95,9 +95,9 @@ class Columns:
     def problem(self, batch: Any) -> Problem:
         """The problem of the rows of a batch."""
         soft = self._batches.spec.soft
-        y = _matrix(batch, self.label) if soft else self._labels(batch)
-        scores = _matrix(batch, self.scores)
-        weights = _matrix(batch, self.weight) if self.weight else None
+        y = matrix(batch, self.label) if soft else self._labels(batch)
+        scores = matrix(batch, self.scores)
+        weights = matrix(batch, self.weight) if self.weight else None
         problem = self._batches.read(y, scores, weights)
         # Of rows that do not sum to one the first batch that has some warns.
         problem.is_settled = True
@@ -249,7 +249,7 @@ def open_stream(source: Any, columns: Columns) -> Any:
 
 def column_of(batch: Any, name: str) -> Any:
     """A column without nulls."""
-    array = _plain(batch.column(name))
+    array = plain(batch.column(name))
     if array.null_count:
         row = array.is_null().index(True).as_py()
         raise ValueError(f"column {name!r} is null in row {row}")
@@ -258,11 +258,11 @@ def column_of(batch: Any, name: str) -> Any:
 
 def key_column(batch: Any, name: str) -> Any:
     """A column of keys; strings as a dictionary."""
-    array = _plain(batch.column(name))
+    array = plain(batch.column(name))
     return array.dictionary_encode() if is_text(array.type) else array
 
 
-def _plain(array: Any) -> Any:
+def plain(array: Any) -> Any:
     """The array without extensions and run ends; with strings that all casts know."""
     pyarrow = import_pyarrow()
     types = pyarrow.types
@@ -316,7 +316,7 @@ def codes_of(array: Any, classes: Sequence[Any], name: str) -> Array:
     return of_rows
 
 
-def _matrix(batch: Any, names: Sequence[str]) -> Array:
+def matrix(batch: Any, names: Sequence[str]) -> Array:
     """Numbers of a column, of a column of lists, or of several columns."""
     if len(names) == 1:
         return _vector_or_rows(column_of(batch, names[0]), names[0])
@@ -339,13 +339,11 @@ def _vector(array: Any, name: str) -> Array:
 
 
 def _vector_or_rows(array: Any, name: str) -> Array:
-    pyarrow = import_pyarrow()
-    types, type_ = pyarrow.types, array.type
-    if types.is_fixed_size_list(type_):
-        width = type_.list_size
-    elif types.is_list(type_) or types.is_large_list(type_):
+    width = width_of(array)
+    if width is None:
+        return _vector(array, name)
+    if not import_pyarrow().types.is_fixed_size_list(array.type):
         lengths = array.value_lengths().to_numpy()
-        width = int(lengths[0])
         other = lengths != width
         if other.any():
             row = int(other.argmax())
@@ -353,11 +351,18 @@ def _vector_or_rows(array: Any, name: str) -> Array:
                 f"column {name!r} must hold lists of one length, got {width} in row 0 "
                 f"and {lengths[row]} in row {row}"
             )
-    else:
-        return _vector(array, name)
     inner = array.flatten()
     if inner.null_count:
-        at = inner.is_null().index(True).as_py()
-        row, column = divmod(at, width)
+        row, column = divmod(inner.is_null().index(True).as_py(), width)
         raise ValueError(f"column {name!r} is null in row {row}, column {column}")
     return _vector(inner, name).reshape(len(array), width)
+
+
+def width_of(array: Any) -> int | None:
+    """Length of the first of some lists; None of what is no list."""
+    types = import_pyarrow().types
+    if types.is_fixed_size_list(array.type):
+        return int(array.type.list_size)
+    if types.is_list(array.type) or types.is_large_list(array.type):
+        return int(array.value_lengths()[0].as_py()) if len(array) else 0
+    return None
