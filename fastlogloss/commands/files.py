@@ -23,7 +23,7 @@ _MAGIC = {b"PAR1": "Parquet", b"ARRO": "Arrow file", b"\xff\xff\xff\xff": "Arrow
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _NULLS = ["", "null", "NULL", "\\N"]
-_BATCH = 1 << 16  # rows
+_BATCH = 1 << 17  # rows
 _BLOCK = 1 << 20  # bytes
 _CSV_ERROR = re.compile(
     r"In CSV column #(\d+): (?:Row #(\d+): )?(.*)|.*Row #(\d+): (.*)"
