@@ -343,6 +343,23 @@ class TestText:
         main(["score", str(tmp_path / "a.csv"), *CLICK, "--by", "g"])
         assert "(missing)" in capsys.readouterr().out
 
+    def test_dates_are_texts(self, score, tmp_path):
+        days = np.array(["2026-11-01", "2026-11-02", "NaT"], "M8[ns]")
+        table = pa.table({"click": [0, 1, 1], "p": [0.1, 0.5, 0.4], "at": days})
+        write_parquet(table, tmp_path / "a.parquet")
+        found = score(tmp_path / "a.parquet", *CLICK, "--by", "at")
+        keys = [group["group"]["at"] for group in found["groups"]]
+        assert keys == ["2026-11-01", "2026-11-02", None]
+
+    def test_sums_that_are_not_one(self, path, tmp_path, capsys):
+        write_csv(TABLE.slice(0, 5), tmp_path / "a.csv")
+        arguments = [str(tmp_path / "a.csv"), "--label", "click", "--proba", "p,q"]
+        main(["score", *arguments])
+        found = capsys.readouterr()
+        assert re.search(r"a\.csv: warning: .* 'p', 'q' do not .* row \d", found.err)
+        assert found.err.count("\n") == 1
+        assert found.out.startswith("log loss")
+
     def test_help(self, capsys):
         with pytest.raises(SystemExit, match="0"):
             main(["score", "--help"])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastlogloss.commands.tally import Tally
 
@@ -85,11 +86,11 @@ def _groups(tally: Tally, i: int) -> list[dict[str, Any]]:
     interval = found.confidence_interval()
     order = np.argsort(-found.weight_sum, kind="stable").tolist()
     lists = {name: column.tolist() for name, column in columns.items()}
-    texts = [column.tolist() for column in keys]
+    texts = [_keys(column) for column in keys]
     low, high = interval.low.tolist(), interval.high.tolist()
     groups = []
     for g in order:
-        key = {name: _key(column[g]) for name, column in zip(by, texts, strict=True)}
+        key = {name: column[g] for name, column in zip(by, texts, strict=True)}
         group: dict[str, Any] = {"group": key}
         group |= {name: lists[name][g] for name in _NAMES}
         group["confidence_interval"] = {"low": low[g], "high": high[g]}
@@ -98,11 +99,16 @@ def _groups(tally: Tally, i: int) -> list[dict[str, Any]]:
     return groups
 
 
-def _key(value: Any) -> Any:
-    """A key as JSON has it; missing ones are null."""
-    if value is None or value != value:
-        return None
-    return value if isinstance(value, str | int | float) else str(value)
+def _keys(column: NDArray[Any]) -> list[Any]:
+    """Keys as JSON has them; missing ones are None, and dates texts."""
+    if column.dtype.kind in "mM":
+        missing = np.isnat(column).tolist()
+        texts = column.astype(str).tolist()
+        return [None if m else x for m, x in zip(missing, texts, strict=True)]
+    values = [None if x is None or x != x else x for x in column.tolist()]
+    return [
+        x if x is None or isinstance(x, str | int | float) else str(x) for x in values
+    ]
 
 
 def as_json(found: dict[str, Any]) -> str:

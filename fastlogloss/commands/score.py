@@ -115,7 +115,11 @@ def run(options: argparse.Namespace, _: Any = None) -> None:
         _end(prog, str(error), 2)
     tally = Tally(task)
     try:
-        _heard(lambda: _read(options.files, tally))
+        with warnings.catch_warnings(action="always", category=UserWarning):
+            warnings.showwarning = lambda message, *_, **__: print(
+                f"{prog}: {tally.source}: warning: {message}", file=sys.stderr
+            )
+            _heard(lambda: _read(options.files, tally))
         found = report.describe(tally)
         text = getattr(report, f"as_{options.format}")(found)
         if options.plot is not None:
@@ -166,19 +170,21 @@ def _task(options: argparse.Namespace) -> Any:
 
 def _read(names: list[str], tally: Any) -> None:
     """Add the rows of all files."""
+    from fastlogloss._arrow import import_pyarrow
     from fastlogloss.commands.files import Failure, find
 
+    ArrowException = import_pyarrow().ArrowException
     files = find(names)
     columns = tally.task.all_columns()
     types = _types_of_csv(tally.task, columns)
     progress = _Progress(sum(file.size for file in files))
     try:
         for file in files:
-            first = 0
+            first, tally.source = 0, file.name
             for batch in file.batches(columns, types):
                 try:
                     tally.add(batch, first)
-                except (TypeError, ValueError, Failure) as error:
+                except (TypeError, ValueError, Failure, ArrowException) as error:
                     raise Failure(f"{file.name}: {error}") from None
                 first += len(batch)
                 progress.show(tally.n_rows, file)
@@ -223,17 +229,11 @@ def _heard(function: Callable[[], None]) -> None:
             raised.append(error)
 
     thread = threading.Thread(target=target, daemon=True)
-    with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
-        thread.start()
-        while thread.is_alive():
-            thread.join(1.0)
+    thread.start()
+    while thread.is_alive():
+        thread.join(1.0)
     if raised:
         raise raised[0]
-
-
-def _show_warning(message: Any, *_: Any, **__: Any) -> None:
-    print(f"warning: {message}", file=sys.stderr)
 
 
 def _end(prog: str, words: str, status: int) -> None:

@@ -53,11 +53,14 @@ class Tally:
     skipped : Counter
         Rows that were left out, by reason.
     models : list of LogLossAccumulator or GroupedLogLoss
+    source : str
+        What is being read, for messages.
     """
 
     def __init__(self, task: Task) -> None:
         self.task = task
         self.n_rows = 0
+        self.source = ""
         self.skipped: Counter[str] = Counter()
         self.models: list[Any] = []
         self._columns: list[_arrow.Columns] = []
