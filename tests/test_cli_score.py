@@ -351,6 +351,11 @@ class TestText:
         keys = [group["group"]["at"] for group in found["groups"]]
         assert keys == ["2026-11-01", "2026-11-02", None]
 
+    def test_numbers_with_missing_ones(self, score, tmp_path):
+        (tmp_path / "a.csv").write_text("click,p,g\n0,0.1,7\n1,0.7,8\n1,0.6,\n")
+        found = score(tmp_path / "a.csv", *CLICK, "--by", "g")
+        assert str([g["group"]["g"] for g in found["groups"]]) == "[7, 8, None]"
+
     def test_sums_that_are_not_one(self, path, tmp_path, capsys):
         write_csv(TABLE.slice(0, 5), tmp_path / "a.csv")
         arguments = [str(tmp_path / "a.csv"), "--label", "click", "--proba", "p,q"]
@@ -485,7 +490,8 @@ class TestErrors:
             ("a.arrow", b"click,p\n0,0.5\n", "is no Arrow file"),
             ("a.csv", b"PAR1PAR1", "is no CSV file"),
             ("a.csv.gz", gzip.compress(b""), "no line with the names"),
-            ("a.csv", bytes(range(256)) * 9, "there is no column|cannot be read"),
+            ("a.csv", bytes(range(256)) * 9, "there is no column"),
+            ("a.csv", bytes(range(255, 1, -1)) * 9, "neither Parquet nor Arrow nor"),
         ],
     )
     def test_no_content(self, score, tmp_path, name, content, words):
@@ -539,6 +545,7 @@ class TestErrors:
             (["--proba", "p", "--plot", "a.pdf"], "png or .svg"),
             (["--proba", "p", "--by", "g", "--by", "g"], "twice"),
             (["--proba", ""], "names of columns"),
+            (["--proba", "p,p"], "twice"),
         ],
     )
     def test_arguments(self, score, path, arguments, words):
@@ -641,6 +648,10 @@ class TestProcess:
         found = re.search(rb"interrupted after ([\d,]+) rows", err)
         assert 0 < int(found[1].replace(b",", b"")) <= 400_000
         assert b"Traceback" not in err
+
+    def test_no_standard_input(self, score, monkeypatch):
+        monkeypatch.setattr(sys, "stdin", None)
+        assert "standard input: is closed" in score("-", *CLICK, fails=True)
 
     def test_nobody_reads(self, path):
         command = [sys.executable, "-m", "fastlogloss", "score", str(path), *CLICK]

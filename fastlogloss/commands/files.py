@@ -93,8 +93,15 @@ class File:
         status = os.stat(self.path)
         return status.st_size, status.st_mtime_ns
 
+    def _open(self) -> Any:
+        if self.path != "-":
+            return open(self.path, "rb")
+        if sys.stdin is None:
+            raise Failure(f"{self.name}: is closed")
+        return sys.stdin.buffer
+
     def _read(self, columns: Columns, types: dict[str, Any]) -> Iterator[Any]:
-        with sys.stdin.buffer if self.path == "-" else open(self.path, "rb") as raw:
+        with self._open() as raw:
             stream = _Stream(raw)
             head = stream.peek(8)
             if not head:
@@ -169,7 +176,12 @@ class File:
         if codec is not None:
             source = pyarrow.PythonFile(stream, "r")
             stream = _Stream(pyarrow.CompressedInputStream(source, codec))
-        line = stream.peek_line().decode("utf-8-sig")
+        try:
+            line = stream.peek_line().decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise Failure(
+                f"{self.name}: is neither Parquet nor Arrow nor CSV"
+            ) from None
         if not line.strip():
             raise Failure(f"{self.name}: has no line with the names of columns")
         delimiter = "\t" if ".tsv" in os.path.basename(self.path) else ","

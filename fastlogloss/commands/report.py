@@ -106,6 +106,8 @@ def _keys(column: NDArray[Any]) -> list[Any]:
         texts = column.astype(str).tolist()
         return [None if m else x for m, x in zip(missing, texts, strict=True)]
     values = [None if x is None or x != x else x for x in column.tolist()]
+    if column.dtype.kind == "f" and all(x is None or x.is_integer() for x in values):
+        return [None if x is None else int(x) for x in values]  # as most of them came
     return [
         x if x is None or isinstance(x, str | int | float) else str(x) for x in values
     ]

@@ -1,8 +1,8 @@
 """Sums of some models over the same rows, batch by batch."""
 
-import itertools
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain, combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,16 +31,18 @@ class Task(NamedTuple):
     skips: bool = False
 
     def columns(self, batches: Batches, scores: Sequence[str]) -> _arrow.Columns:
-        names = list(dict.fromkeys(scores))
-        proba, logit = (None, names) if self.is_logit else (names, None)
+        proba, logit = (None, scores) if self.is_logit else (scores, None)
         return _arrow.Columns(batches, self.label, proba, logit, self.weight, self.by)
 
     def all_columns(self) -> _arrow.Columns:
         """Of all models, for what reads the files."""
         batches = Batches(from_logits=self.is_logit)
-        return self.columns(
-            batches, [n for names in self.models.values() for n in names]
-        )
+        of_models = [self.columns(batches, names).scores for names in self.scores]
+        return self.columns(batches, [*dict.fromkeys(chain(*of_models))])
+
+    @property
+    def scores(self) -> list[tuple[str, ...]]:
+        return list(self.models.values())
 
 
 class Tally:
@@ -101,7 +103,7 @@ class Tally:
 
     def _open(self, batch: Any) -> None:
         task = self.task
-        widths = [_width(batch, names) for names in task.models.values()]
+        widths = [_width(batch, names) for names in task.scores]
         labels = _arrow.plain(batch.column(task.label))
         classes = typed_classes(task.classes, labels.type, max(widths))
         try:
@@ -109,10 +111,10 @@ class Tally:
         except (TypeError, ValueError) as error:
             raise Failure(str(error)) from None
         self._batches = batches
-        self._columns = [task.columns(batches, c) for c in task.models.values()]
+        self._columns = [task.columns(batches, names) for names in task.scores]
         self.models = [self._new_model() for _ in task.models]
         if not task.by:
-            pairs = itertools.combinations(range(len(self.models)), 2)
+            pairs = combinations(range(len(self.models)), 2)
             self._differences = {pair: empty_state(0) for pair in pairs}
 
     def _new_model(self) -> Any:
@@ -149,7 +151,7 @@ class Tally:
             else:
                 unknown = ~np.isin(numbers, np.array(classes))
             batch = self._without(batch, unknown, f"{task.label} is no class")
-        for name in dict.fromkeys(n for names in task.models.values() for n in names):
+        for name in dict.fromkeys(chain(*task.scores)):
             batch = self._without_invalid(batch, name, not task.is_logit)
         if task.weight is not None:
             batch = self._without_nulls(batch, task.weight)
