@@ -13,7 +13,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from fastlogloss._arrow import Columns, import_pyarrow, is_text
+from fastlogloss._arrow import Columns
+from fastlogloss._arrow_arrays import import_pyarrow, is_text
+from fastlogloss.commands.stream import Stream
 
 _SUFFIXES = {"parquet": "Parquet", "pq": "Parquet", "parq": "Parquet"}
 _SUFFIXES |= {"csv": "CSV", "tsv": "CSV"}
@@ -102,7 +104,7 @@ class File:
 
     def _read(self, columns: Columns, types: dict[str, Any]) -> Iterator[Any]:
         with self._open() as raw:
-            stream = _Stream(raw)
+            stream = Stream(raw)
             head = stream.peek(8)
             if not head:
                 raise Failure(f"{self.name}: is empty")
@@ -159,7 +161,7 @@ class File:
                     yield file.get_batch(i)
                     self.share_read = i / file.num_record_batches
 
-    def _arrow_stream(self, stream: "_Stream", columns: Columns) -> Iterator[Any]:
+    def _arrow_stream(self, stream: Stream, columns: Columns) -> Iterator[Any]:
         pyarrow = import_pyarrow()
         source = pyarrow.PythonFile(stream, "r")
         with pyarrow.ipc.open_stream(source) as reader:
@@ -167,7 +169,7 @@ class File:
             yield from reader
 
     def _csv(
-        self, stream: "_Stream", head: bytes, columns: Columns, types: dict[str, Any]
+        self, stream: Stream, head: bytes, columns: Columns, types: dict[str, Any]
     ) -> Iterator[Any]:
         pyarrow = import_pyarrow()
         from pyarrow import csv as arrow_csv
@@ -175,7 +177,7 @@ class File:
         codec = next((c for m, c in _COMPRESSED.items() if head.startswith(m)), None)
         if codec is not None:
             source = pyarrow.PythonFile(stream, "r")
-            stream = _Stream(pyarrow.CompressedInputStream(source, codec))
+            stream = Stream(pyarrow.CompressedInputStream(source, codec))
         try:
             line = stream.peek_line().decode("utf-8-sig")
         except UnicodeDecodeError:
@@ -230,48 +232,6 @@ class File:
                 array = pyarrow.repeat(pyarrow.scalar(value), len(batch))
                 batch = batch.append_column(name, array)
         return batch
-
-
-class _Stream:
-    """A binary stream whose first bytes can be looked at; a file to pyarrow."""
-
-    closed = False
-
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-        self._head = b""
-
-    def peek(self, n: int) -> bytes:
-        """The first `n` bytes, fewer where there are no more."""
-        while len(self._head) < n:
-            more = self._raw.read(n - len(self._head))
-            if not more:
-                break
-            self._head += more
-        return self._head[:n]
-
-    def peek_line(self) -> bytes:
-        """The first line."""
-        n = 1 << 12
-        while b"\n" not in self.peek(n) and len(self._head) == n and n < _BLOCK:
-            n *= 2
-        return self._head.splitlines()[0] if self._head else b""
-
-    def read(self, n: int = -1) -> bytes:
-        if not self._head:
-            return bytes(self._raw.read(n))
-        found, self._head = self._head, b""
-        if 0 <= n < len(found):
-            found, self._head = found[:n], found[n:]
-            return found
-        rest = self._raw.read(n - len(found) if n >= 0 else -1)
-        return found + bytes(rest)
-
-    def close(self) -> None:
-        self.closed = True
-
-    def readable(self) -> bool:
-        return True
 
 
 def _expected(path: str) -> str | None:

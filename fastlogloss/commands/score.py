@@ -170,7 +170,7 @@ def _task(options: argparse.Namespace) -> Any:
 
 def _read(names: list[str], tally: Any) -> None:
     """Add the rows of all files."""
-    from fastlogloss._arrow import import_pyarrow
+    from fastlogloss._arrow_arrays import import_pyarrow
     from fastlogloss.commands.files import Failure, find
 
     ArrowException = import_pyarrow().ArrowException
@@ -200,7 +200,7 @@ def _read(names: list[str], tally: Any) -> None:
 
 def _types_of_csv(task: Any, columns: Any) -> dict[str, Any]:
     """Types that the first rows of a CSV file cannot tell for sure."""
-    from fastlogloss._arrow import import_pyarrow
+    from fastlogloss._arrow_arrays import import_pyarrow
 
     pyarrow = import_pyarrow()
     types = {name: pyarrow.float64() for name in columns.scores + columns.weight}

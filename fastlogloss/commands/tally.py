@@ -7,7 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastlogloss import _arrow
+from fastlogloss._arrow import Columns
+from fastlogloss._arrow_arrays import (
+    as_numbers,
+    codes_of,
+    import_pyarrow,
+    is_text,
+    matrix,
+    plain,
+    width_of,
+)
 from fastlogloss._batches import Batches
 from fastlogloss._engine import Sums
 from fastlogloss._exact import State, empty_state
@@ -30,11 +39,11 @@ class Task(NamedTuple):
     eps: Any = "auto"
     skips: bool = False
 
-    def columns(self, batches: Batches, scores: Sequence[str]) -> _arrow.Columns:
+    def columns(self, batches: Batches, scores: Sequence[str]) -> Columns:
         proba, logit = (None, scores) if self.is_logit else (scores, None)
-        return _arrow.Columns(batches, self.label, proba, logit, self.weight, self.by)
+        return Columns(batches, self.label, proba, logit, self.weight, self.by)
 
-    def all_columns(self) -> _arrow.Columns:
+    def all_columns(self) -> Columns:
         """Of all models, for what reads the files."""
         batches = Batches(from_logits=self.is_logit)
         of_models = [self.columns(batches, names).scores for names in self.scores]
@@ -65,7 +74,7 @@ class Tally:
         self.source = ""
         self.skipped: Counter[str] = Counter()
         self.models: list[Any] = []
-        self._columns: list[_arrow.Columns] = []
+        self._columns: list[Columns] = []
         self._differences: dict[tuple[int, int], State] = {}
         self._has_warned = False
 
@@ -104,7 +113,7 @@ class Tally:
     def _open(self, batch: Any) -> None:
         task = self.task
         widths = [_width(batch, names) for names in task.scores]
-        labels = _arrow.plain(batch.column(task.label))
+        labels = plain(batch.column(task.label))
         classes = typed_classes(task.classes, labels.type, max(widths))
         try:
             batches = Batches(classes, task.eps, task.is_logit)
@@ -143,10 +152,10 @@ class Tally:
         task, classes = self.task, self._batches.classes
         batch = self._without_nulls(batch, task.label)
         if len(batch):
-            labels = _arrow.plain(batch.column(task.label))
-            numbers = _arrow.as_numbers(labels)
+            labels = plain(batch.column(task.label))
+            numbers = as_numbers(labels)
             if numbers is None:
-                codes = _arrow.codes_of(labels, classes, task.label)
+                codes = codes_of(labels, classes, task.label)
                 unknown = codes == len(classes)
             else:
                 unknown = ~np.isin(numbers, np.array(classes))
@@ -156,7 +165,7 @@ class Tally:
         if task.weight is not None:
             batch = self._without_nulls(batch, task.weight)
             if len(batch):
-                weights = _arrow.matrix(batch, (task.weight,))
+                weights = matrix(batch, (task.weight,))
                 infinite = ~np.isfinite(weights)
                 batch = self._without(batch, infinite, f"{task.weight} is not finite")
         return batch
@@ -164,22 +173,22 @@ class Tally:
     def _without_invalid(self, batch: Any, name: str, are_probabilities: bool) -> Any:
         batch = self._without_nulls(batch, name)
         if len(batch):
-            scores = _arrow.matrix(batch, (name,))
+            scores = matrix(batch, (name,))
             nan = np.isnan(scores).reshape(len(batch), -1).any(axis=1)
             batch = self._without(batch, nan, f"{name} is NaN")
         if len(batch) and are_probabilities:
-            scores = _arrow.matrix(batch, (name,))
+            scores = matrix(batch, (name,))
             outside: Any = ~((scores >= 0) & (scores <= 1))
             outside = outside.reshape(len(batch), -1).any(axis=1)
             batch = self._without(batch, outside, f"{name} is outside [0, 1]")
         return batch
 
     def _without_nulls(self, batch: Any, name: str) -> Any:
-        array = _arrow.plain(batch.column(name))
+        array = plain(batch.column(name))
         nulls = array.is_null().to_numpy(zero_copy_only=False)
         batch = self._without(batch, nulls, f"{name} is null")
-        array = _arrow.plain(batch.column(name))
-        width = _arrow.width_of(array)
+        array = plain(batch.column(name))
+        width = width_of(array)
         inner = array.flatten() if width else array
         if width and inner.null_count and len(inner) == width * len(array):
             nulls = inner.is_null().to_numpy(zero_copy_only=False)
@@ -192,23 +201,23 @@ class Tally:
         if not n:
             return batch
         self.skipped[reason] += n
-        return batch.filter(_arrow.import_pyarrow().array(~wrong))
+        return batch.filter(import_pyarrow().array(~wrong))
 
 
 def _width(batch: Any, names: Sequence[str]) -> int:
     """Number of the classes that some columns are for."""
     if len(names) > 1:
         return len(names)
-    array = _arrow.plain(batch.column(names[0])).drop_null()
-    return max(2, _arrow.width_of(array) or 0)
+    array = plain(batch.column(names[0])).drop_null()
+    return max(2, width_of(array) or 0)
 
 
 def typed_classes(texts: Sequence[str] | None, type_: Any, n_classes: int) -> Any:
     """Classes of the type of the labels."""
     if getattr(type_, "value_type", None) is not None:
         type_ = type_.value_type
-    types = _arrow.import_pyarrow().types
-    if _arrow.is_text(type_):
+    types = import_pyarrow().types
+    if is_text(type_):
         if texts is None:
             raise Failure(
                 "the labels are strings: name all classes in the order of the columns, "
