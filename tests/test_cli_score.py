@@ -25,6 +25,7 @@ import pytest
 
 from fastlogloss import LogLossAccumulator, compare_log_loss, log_loss_by_group
 from fastlogloss.cli import main
+from fastlogloss.commands import tally
 
 N = 3000
 RNG = np.random.default_rng(0)
@@ -518,20 +519,22 @@ class TestErrors:
         path.chmod(0)
         assert "Permission denied" in score(path, *CLICK, fails=True)
 
-    def test_file_that_changes(self, score, tmp_path, monkeypatch):
-        from fastlogloss.commands import tally
-
-        write_csv(TABLE, tmp_path / "a.csv")
+    @pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.arrow"])
+    def test_file_that_changes(self, score, tmp_path, monkeypatch, name):
+        """In the middle of a folder."""
+        for other in ("0.csv", name, "z.csv"):
+            FORMATS.get(other, write_csv)(TABLE, tmp_path / other)
         add = tally.Tally.add
 
         def slow(self, batch, first):
             add(self, batch, first)
-            with open(tmp_path / "a.csv", "a") as file:
-                file.write("0,0.5\n")
+            if self.source == str(tmp_path / name):
+                with open(tmp_path / name, "ab") as file:
+                    file.write(b"0,0.5\n")
 
         monkeypatch.setattr(tally.Tally, "add", slow)
-        found = score(tmp_path / "a.csv", *CLICK, fails=True)
-        assert re.search(r"a\.csv: (changed while it was read|.*)", found)
+        found = score(tmp_path, *CLICK, fails=True)
+        assert f"{tmp_path / name}: changed while it was read" in found
 
     @pytest.mark.parametrize(
         ("arguments", "words"),
@@ -638,8 +641,8 @@ class TestProcess:
             stderr=subprocess.PIPE,
         ) as process:
             process.stdin.write(rows)
-            process.stdin.flush()
-            time.sleep(3)
+            process.stdin.flush()  # most of it has been read then
+            time.sleep(2)
             process.send_signal(signal.SIGINT)
             out, err = process.stdout.read(), process.stderr.read()
             assert process.wait(20) == 130
