@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogloss._intervals import FEW_GROUPS
 from fastlogloss.commands.tally import Tally
 
 _NAMES = ("n_samples", "weight_sum", "loss_sum", "loss", "standard_error")
@@ -165,8 +166,8 @@ def as_text(found: dict[str, Any]) -> str:
     else:
         parts.append(f"{found['n_samples']:,} rows" + _weight(found))
         parts.append(_table(_rows_of_models(models)))
-        note = "The interval of a loss, and of the difference to the best, is of 95 %."
-        parts.append(note + (_CLUSTERS if "n_groups" in found else ""))
+        note = "Intervals of the loss, and of the difference to the best, are of 95 %"
+        parts.append(note + _clusters(found) + ".")
     if "groups" in (models or [found])[0]:
         parts.append(_table_of_groups(models or [found]))
     if found["skipped"]:
@@ -175,7 +176,12 @@ def as_text(found: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-_CLUSTERS = " It is cluster-robust."
+def _clusters(found: dict[str, Any]) -> str:
+    n = found.get("n_groups")
+    if n is None:
+        return ""
+    few = ", too few to rely on" if n < FEW_GROUPS else ""
+    return f", cluster-robust by {n:,} groups{few}"
 
 
 def _weight(found: dict[str, Any]) -> str:
@@ -185,9 +191,7 @@ def _weight(found: dict[str, Any]) -> str:
 
 def _text_of_one(found: dict[str, Any]) -> str:
     low, high = found["confidence_interval"].values()
-    interval = f"   95 % interval {low:.6g} to {high:.6g}"
-    if "n_groups" in found:
-        interval += f", cluster-robust by {found['n_groups']:,} groups"
+    interval = f"   95 % interval {low:.6g} to {high:.6g}{_clusters(found)}"
     lines = {
         "log loss": f"{found['loss']:.10g}{interval}",
         "rows": f"{found['n_samples']:,}{_weight(found)}",
