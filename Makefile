@@ -13,7 +13,7 @@ define install
 endef
 
 $(VENV)/demo: $(SOURCES)
-	$(call install,)
+	$(call install,pyarrow tqdm)
 
 $(VENV)/test: $(SOURCES)
 	$(call install,--group test)

@@ -3,10 +3,14 @@
 Run with ``make demo``.
 """
 
+import os
+import tempfile
 import time
 import warnings
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer, log_loss
@@ -17,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import fastlogloss
+from fastlogloss.cli import main
 
 SEARCHES = [
     (
@@ -156,8 +161,27 @@ def one_call():
         print(f"{seconds['scikit-learn'] / seconds['fastlogloss']:.0f} x")
 
 
+def segments():
+    print("\nA log of clicks in a file, two models, by country")
+    rng = np.random.default_rng(0)
+    n = 200_000
+    country = np.array(["br", "de", "fr", "in", "us"])[rng.integers(5, size=n)]
+    logit = rng.normal(-2 + (country == "us"), 1.5)
+    click = (rng.random(n) < 1 / (1 + np.exp(-logit))).astype(int)
+    old = 1 / (1 + np.exp(-logit + (country == "in")))
+    new = 1 / (1 + np.exp(-logit + rng.normal(0, 0.3, n)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "clicks.parquet")
+        table = {"country": country, "click": click, "old": old, "new": new}
+        pyarrow.parquet.write_table(pyarrow.table(table), path, compression="zstd")
+        arguments = ["--label", "click", "--model", "old=old", "--model", "new=new"]
+        print("$ fastlogloss score clicks.parquet", *arguments, "--by country\n")
+        main(["score", path, *arguments, "--by", "country"])
+
+
 if __name__ == "__main__":
     grid_searches()
     missing_class()
     ten_points()
     one_call()
+    segments()

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastlogloss._classes import no_vector
-from fastlogloss._engine import Spec, new_spec
+from fastlogloss._engine import Spec, Sums, new_spec
 from fastlogloss._errors import Names, Objection
 from fastlogloss._exact import State
 from fastlogloss._labels import class_list
@@ -27,11 +27,11 @@ _DEFAULTS = {
 OPTIONS = tuple(_DEFAULTS)
 
 
-def exact_sums(problem: Problem) -> State:
-    """The exact sums of rows that are valid, or an Objection."""
+def exact_sums(problem: Problem) -> tuple[State, Sums]:
+    """The exact sums of rows that are valid, or an Objection; and the `Sums`."""
     sums = sums_of(problem, exact=True)
     remark(problem, sums)
-    return State(*sums.exact)
+    return State(*sums.exact), sums
 
 
 class Batches:
@@ -121,7 +121,7 @@ class Batches:
         """The exact sums of a batch, or an Objection."""
         found = self._sums_of_few(y_true, y_score, sample_weight)
         if found is None:
-            return exact_sums(self.read(y_true, y_score, sample_weight))
+            return exact_sums(self.read(y_true, y_score, sample_weight))[0]
         return State(*found)
 
     def _sums_of_few(self, y: Any, p: Any, w: Any) -> Any:

@@ -203,10 +203,11 @@ class Lookup:
             self.table.number(np.ascontiguousarray(codes, np.int64), out, missing)
         before = len(self.numbers)
         if len(self.table) > before:
-            new = np.flatnonzero(out >= before)
-            new = new[np.unique(out[new], return_index=True)[1]]
-            numbers = np.empty(len(new), np.int64)
-            cells = column.cells(new + rows.start, keys.kind)
+            new = np.flatnonzero(out >= before)[::-1]
+            first = np.empty(len(self.table) - before, np.int64)
+            first[out[new] - before] = new  # of several the last one stays
+            numbers = np.empty(len(first), np.int64)
+            cells = column.cells(first + rows.start, keys.kind)
             keys.number(cells, numbers, rows.start)
             self.numbers = np.concatenate([self.numbers, numbers])
         recode(out, self.numbers)

@@ -1,11 +1,13 @@
 """Log loss over batches: exact sums that merge."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from fastlogloss._batches import OPTIONS, Batches
+from fastlogloss import _arrow
+from fastlogloss._batches import OPTIONS, Batches, exact_sums
+from fastlogloss._engine import Sums as PassSums
 from fastlogloss._errors import in_our_words
 from fastlogloss._exact import (
     COUNTS,
@@ -19,6 +21,7 @@ from fastlogloss._exact import (
     to_text,
 )
 from fastlogloss._intervals import Moments
+from fastlogloss._problem import Problem
 from fastlogloss._statistics import Statistics, Sums
 
 _KIND = "fastlogloss.LogLossAccumulator"
@@ -148,6 +151,61 @@ class LogLossAccumulator(Statistics):
         found = self._batches.sums(y_true, y_score, sample_weight)
         self._set(self._state.plus(found))
         return self
+
+    def update_from(
+        self,
+        source: Any,
+        *,
+        label: str | Sequence[str],
+        proba: str | Sequence[str] | None = None,
+        logit: str | Sequence[str] | None = None,
+        weight: str | None = None,
+    ) -> "LogLossAccumulator":
+        """Add the rows of a table, data frame, dataset or stream, batch by batch.
+
+        Parameters
+        ----------
+        source : object with ``__arrow_c_stream__``, or a pyarrow dataset or scanner
+            Such as tables and readers of pyarrow, frames of polars and what their
+            `collect_batches` returns, relations of DuckDB and frames of pandas. It
+            needs pyarrow.
+        label : str
+            The column of the labels; with `soft_targets` that of the targets, or
+            columns of them as of `proba`.
+        proba, logit : str or list of str
+            One of the two: the column of the scores of the second of two classes, a
+            column of lists, or a column for each class. With `from_logits` it is
+            `logit`.
+        weight : str, default=None
+            The column of the weights.
+
+        Returns
+        -------
+        self : LogLossAccumulator
+
+        Raises
+        ------
+        ValueError, TypeError
+            For what is no such source; the message names column and row, counted from
+            0 over the whole source. Nothing has been added then.
+
+        Examples
+        --------
+        >>> import pyarrow
+        >>> from fastlogloss import LogLossAccumulator
+        >>> table = pyarrow.table({"click": [0, 1, 0], "p": [0.1, 0.7, 0.4]})
+        >>> LogLossAccumulator().update_from(table, label="click", proba="p")
+        LogLossAccumulator(n_samples=3, loss=0.3243)
+        """
+        columns = _arrow.Columns(self._batches, label, proba, logit, weight)
+        found = self._of(self._batches, empty_state(len(self.classes)))
+        _arrow.feed(source, columns, found._add)
+        return self.merge(found)
+
+    def _add(self, problem: Problem, _: Any = None) -> PassSums:
+        state, sums = exact_sums(problem)
+        self._set(self._state.plus(state))
+        return sums
 
     @in_our_words
     def revert(

@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     from fastlogloss import __version__
+    from fastlogloss.commands import score
 
     is_module = os.path.basename(sys.argv[0]) == "__main__.py"
     parser = argparse.ArgumentParser(
@@ -48,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("-m", dest="module", metavar="module", help="run this module")
     run.add_argument("script", nargs="?", help="run this file, directory or zip file")
     run.set_defaults(command=_run, parser=run)
+    score.add_arguments(
+        commands.add_parser("score", help="log loss of the rows of files")
+    )
     return parser
 
 

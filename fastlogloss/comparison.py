@@ -211,7 +211,7 @@ class LogLossComparison:
     def _add(self, problems: tuple[Problem, Problem], groups: Any) -> None:
         if self._a.n_rows and (groups is None) != (self._clusters is None):
             raise ValueError("all batches have groups, or none")
-        a, b = map(exact_sums, problems)
+        a, b = (exact_sums(problem)[0] for problem in problems)
         difference = self._difference
         if groups is None:
             difference = difference.plus(self._sums_of_difference(problems))

@@ -1,14 +1,15 @@
 """Log loss of each of many groups: exact sums in one pass."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogloss import _intervals, _kernels
+from fastlogloss import _arrow, _intervals, _kernels
 from fastlogloss._batches import Batches
 from fastlogloss._engine import INVALID
+from fastlogloss._engine import Sums as PassSums
 from fastlogloss._errors import Objection, in_our_words, raise_changed
 from fastlogloss._exact import State
 from fastlogloss._frames import new_frame
@@ -214,6 +215,40 @@ class GroupedLogLoss(Statistics):
         self._add(problem, groups)
         return self
 
+    def update_from(
+        self,
+        source: Any,
+        *,
+        label: str | Sequence[str],
+        by: str | Sequence[str],
+        proba: str | Sequence[str] | None = None,
+        logit: str | Sequence[str] | None = None,
+        weight: str | None = None,
+    ) -> "GroupedLogLoss":
+        """Add the rows of a table, data frame, dataset or stream, batch by batch.
+
+        Parameters
+        ----------
+        source, label, proba, logit, weight
+            As of :meth:`LogLossAccumulator.update_from`.
+        by : str or list of str
+            The column of the keys; several are one key of several parts.
+
+        Returns
+        -------
+        self : GroupedLogLoss
+
+        Raises
+        ------
+        ValueError, TypeError
+            For what is no such source; the message names column and row, counted from
+            0 over the whole source. All is as it was then.
+        """
+        columns = _arrow.Columns(self._batches, label, proba, logit, weight, by)
+        found = self._with(self._batches)
+        _arrow.feed(source, columns, found._add)
+        return self.merge(found)
+
     @in_our_words
     def revert(
         self, y_true: Any, y_score: Any, groups: Any, sample_weight: Any = None
@@ -239,11 +274,12 @@ class GroupedLogLoss(Statistics):
         self._drop_empty()
         return self
 
-    def _add(self, problem: Problem, groups: Any, take_away: bool = False) -> None:
+    def _add(self, problem: Problem, groups: Any, take_away: bool = False) -> PassSums:
         n, before = len(problem.p), len(self._keys)
         reader = self._keys.reader(groups, n)
         # All but the weights is validated before the first row is added.
-        remark(problem, sums_of(problem, check_only=True))
+        found = sums_of(problem, check_only=True)
+        remark(problem, found)
         self._forget()
         sign = -1 if take_away else 1
         try:
@@ -261,6 +297,7 @@ class GroupedLogLoss(Statistics):
             self._group_sums.truncate(before)
             raise
         self._n_rows += sign * n
+        return found
 
     def _steps(self, problem: Problem, reader: Any, n: int, take_away: bool) -> None:
         """Add the first `n` rows."""

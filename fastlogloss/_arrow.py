@@ -1,0 +1,236 @@
+"""Columns of an Arrow stream -> problems, batch by batch; errors that name columns."""
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastlogloss._arrow_arrays import (
+    as_numbers,
+    codes_of,
+    column_of,
+    import_pyarrow,
+    key_column,
+    matrix,
+)
+from fastlogloss._batches import Batches
+from fastlogloss._engine import Sums
+from fastlogloss._errors import Index, Names, Objection, shortened
+from fastlogloss._labels import Codes, Encoded
+from fastlogloss._losses import warn_of_sums
+from fastlogloss._problem import Problem
+
+Add = Callable[[Problem, Any], Sums]  # what takes a problem and the keys of its rows
+
+# Batches and files that datasets read ahead: what they hold is memory.
+READAHEAD = {"batch_readahead": 4, "fragment_readahead": 1}
+# Words of messages about arrays; texts in quotation marks are the caller's.
+_WORDS = re.compile(
+    r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\brow (\d+)(?:, column (\d+))?"
+    r"|\bcolumn (\d+) of groups\b|\b(?:y_score|y_true|sample_weight|groups)\b"
+)
+
+
+class Columns:
+    """What the columns of a source are.
+
+    Attributes
+    ----------
+    label, scores, weight, by : tuple of str
+        Names of columns, of some of them none.
+    """
+
+    def __init__(
+        self,
+        batches: Batches,
+        label: Any,
+        proba: Any,
+        logit: Any,
+        weight: Any = None,
+        by: Any = (),
+    ) -> None:
+        if (proba is None) == (logit is None):
+            raise TypeError("there must be proba= or logit=, one of the two")
+        if logit is None and batches.spec.from_logits:
+            raise ValueError("proba= needs from_logits=False; logits come as logit=")
+        if logit is not None and not batches.spec.from_logits:
+            raise ValueError("logit= needs from_logits=True")
+        self._batches = batches
+        self.label = _names(label, "label")
+        self.scores = (
+            _names(proba, "proba") if logit is None else _names(logit, "logit")
+        )
+        self.weight = () if weight is None else _names(weight, "weight")
+        self.by = () if by == () else _names(by, "by")
+        if len(self.label) > 1 and not batches.spec.soft:
+            raise ValueError("label must be one column; several need soft_targets=True")
+        if len(self.weight) > 1:
+            raise ValueError("weight must be one column")
+        every = self.label + self.scores + self.weight + self.by
+        self.names = list(dict.fromkeys(every))
+
+    def check(self, there: Sequence[str]) -> None:
+        """Raise for names that are not there, or there twice."""
+        for name in self.names:
+            n = list(there).count(name)
+            if n == 0:
+                near = difflib.get_close_matches(name, there, 1, 0.5)
+                hint = f"did you mean {near[0]!r}?" if near else ""
+                hint = hint or f"the columns are {shortened(there)}"
+                raise ValueError(f"there is no column {name!r}; {hint}")
+            if n > 1:
+                raise ValueError(f"there are {n} columns of the name {name!r}")
+
+    def problem(self, batch: Any) -> Problem:
+        """The problem of the rows of a batch."""
+        soft = self._batches.spec.soft
+        y = matrix(batch, self.label) if soft else self._labels(batch)
+        scores = matrix(batch, self.scores)
+        weights = matrix(batch, self.weight) if self.weight else None
+        problem = self._batches.read(y, scores, weights)
+        # Of rows that do not sum to one the first batch that has some warns.
+        problem.is_settled = True
+        return problem
+
+    def _labels(self, batch: Any) -> Any:
+        (name,) = self.label
+        array = column_of(batch, name)
+        numbers = as_numbers(array)
+        if numbers is not None:
+            return numbers
+        codes = codes_of(array, self._batches.classes, name)
+        unseen = codes == len(self._batches.classes)
+        if unseen.any():
+            row = int(unseen.argmax())
+            raise ValueError(
+                f"column {name!r} holds the label {array[row].as_py()!r} in row "
+                f"{row}, which is none of {shortened(self._batches.classes)}"
+            )
+        return Encoded(Codes(codes), list(self._batches.classes), False)
+
+    def groups(self, batch: Any) -> Any:
+        """The keys of the rows; None where there are none."""
+        if not self.by:
+            return None
+        columns = tuple(key_column(batch, name) for name in self.by)
+        return columns if len(columns) > 1 else columns[0]
+
+    def add(self, batch: Any, first: int, add: Add, warns: bool) -> bool:
+        """Add the rows of a batch; whether it has warned, which once is enough."""
+        try:
+            problem = self.problem(batch)
+            sums = add(problem, self.groups(batch))
+        except (Objection, TypeError, ValueError) as error:
+            raised = error.in_our_words() if isinstance(error, Objection) else error
+            words = self._in_words_of_columns(str(raised), first)
+            kind = TypeError if isinstance(raised, TypeError) else ValueError
+            reworded = kind(words)
+        else:
+            if warns and sums.bad_sum_from >= 0:
+                names = _FromRow(text_of(self.scores))
+                names.first = first
+                warn_of_sums(problem.p, names, sums.bad_sum_from)
+                return True
+            return False
+        raise reworded
+
+    def _in_words_of_columns(self, words: str, first: int) -> str:
+        texts = {
+            "y_score": text_of(self.scores),
+            "y_true": text_of(self.label),
+            "sample_weight": text_of(self.weight),
+            "groups": text_of(self.by),
+        }
+
+        def of_columns(found: re.Match[str]) -> str:
+            row, column, part = found.groups()
+            if row is not None:
+                text = f"row {first + int(row)}"
+                if column is None:
+                    return text
+                names = self.scores
+                named = len(names) > 1 and int(column) < len(names)
+                return f"{text}, column " + (
+                    repr(names[int(column)]) if named else column
+                )
+            if part is not None:
+                return f"column {self.by[int(part)]!r}"
+            return texts.get(found.group(), found.group())
+
+        return _WORDS.sub(of_columns, words)
+
+
+class _FromRow(Names):
+    """Names of the arrays of a batch that begins at a row of the source."""
+
+    first = 0
+
+    def place(self, at: Index) -> str:
+        return super().place((at[0] + self.first, *at[1:]))
+
+
+def text_of(names: Sequence[str]) -> str:
+    """What messages call some columns."""
+    if len(names) == 1:
+        return f"column {names[0]!r}"
+    return f"columns {shortened(names)[1:-1]}" if names else "groups"
+
+
+def _names(given: Any, argument: str) -> tuple[str, ...]:
+    names = (given,) if isinstance(given, str) else given
+    if (
+        not isinstance(names, list | tuple)
+        or not names
+        or not all(isinstance(name, str) for name in names)
+    ):
+        raise TypeError(f"{argument} must be names of columns, got {given!r}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{argument} names a column twice: {list(names)}")
+    return tuple(names)
+
+
+def feed(source: Any, columns: Columns, add: Add) -> None:
+    """Add all rows of a source, batch by batch."""
+    reader = open_stream(source, columns)
+    first, warns = 0, True
+    for batch in reader:
+        if len(batch):
+            warns = not columns.add(batch, first, add, warns) and warns
+            first += len(batch)
+    if not first:
+        raise ValueError("the source holds no rows")
+
+
+def open_stream(source: Any, columns: Columns) -> Any:
+    """A reader of record batches that have the columns, and maybe others."""
+    pyarrow = import_pyarrow()
+    module = type(source).__module__.partition(".")[0]
+    if hasattr(source, "scanner") and hasattr(source, "schema"):  # a dataset
+        columns.check(source.schema.names)
+        return source.scanner(columns=columns.names, **READAHEAD).to_reader()
+    if module == "pandas" and hasattr(source, "iloc") and hasattr(source, "columns"):
+        texts = [str(name) for name in source.columns]
+        columns.check(texts)
+        part = source.iloc[:, [texts.index(name) for name in columns.names]]
+        return pyarrow.Table.from_pandas(part, preserve_index=False).to_reader()
+    if module == "polars" and hasattr(source, "get_columns"):
+        columns.check(source.columns)
+        source = source.select(columns.names)
+    elif module in ("duckdb", "_duckdb") and hasattr(source, "columns"):
+        from duckdb import ColumnExpression
+
+        columns.check(source.columns)
+        source = source.select(*map(ColumnExpression, columns.names))
+    if hasattr(source, "__arrow_c_stream__"):
+        reader = pyarrow.RecordBatchReader.from_stream(source)
+    elif hasattr(source, "to_reader"):  # a scanner
+        reader = source.to_reader()
+    else:
+        is_lazy = hasattr(source, "collect_batches")
+        hint = "; it has collect_batches()" if is_lazy else ""
+        raise TypeError(
+            "source must be a table, a data frame, a dataset or a stream of Arrow "
+            f"(__arrow_c_stream__), got {type(source).__name__}{hint}"
+        )
+    columns.check(reader.schema.names)
+    return reader
