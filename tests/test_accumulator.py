@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import tracemalloc
 
 import mpmath
 import numpy as np
@@ -265,6 +266,21 @@ class TestStates:
             assert other != found
         assert found.n_samples == 60
 
+    def test_a_state_that_was_written(self):
+        """States outlive releases: new bits are a new version of the row losses."""
+        found = LogLossAccumulator().update([0, 1, 1], [0.1, 0.7, 0.4], [1, 2, 0.5])
+        assert found.to_dict()["sums"] == {
+            "w": "7p-1",
+            "wl": "28dc00a172f7b7p-53",
+            "w2": "15p-2",
+            "w2l": "e16cce286ffba5p-55",
+            "w2l2": "5d6c4069da99091p-59",
+            "w3": "49p-3",
+            "w3l": "312c38dae130bd3p-56",
+            "w3l2": "911fe28c2c14a59p-59",
+            "w3l3": "ebb0e55d832197p-57",
+        }
+
     @pytest.mark.parametrize(
         ("change", "words"),
         [
@@ -401,3 +417,25 @@ def test_log_loss_of_labels_against_prepared():
     prepared = LogLoss(y, sample_weight=w)
     found = prepared.by_group(p, np.zeros(300, int))
     assert found[0] == LogLossAccumulator().update(y, p, w)
+
+
+def test_nothing_leaks():
+    """A thousand updates, merges and errors leave no memory behind."""
+    y, p, w = random_rows(13, 300)
+    found = LogLossAccumulator()
+
+    def use():
+        for _ in range(100):
+            found.update(y, p, w)
+            found.merge(LogLossAccumulator().update(y.tolist(), p))
+            with pytest.raises(ValueError, match="row 0"):
+                found.update(y, p + 2)
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        use()
+        before = use()
+        assert use() - before < 50_000
+    finally:
+        tracemalloc.stop()
