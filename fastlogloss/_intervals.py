@@ -4,6 +4,8 @@ Log loss is a mean, so that its interval needs moments of the row losses and no
 resampling. All functions take floats and arrays (an entry for each group) alike, to the
 same bits.
 
+Longer than a room should be: half of it is formulas and their sources.
+
 Design
 ------
 (a) Elementwise NumPy, of which +, -, *, / and sqrt are rounded by IEEE 754; the cube

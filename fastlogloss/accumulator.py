@@ -1,4 +1,7 @@
-"""Log loss over batches: exact sums that merge."""
+"""Log loss over batches: exact sums that merge.
+
+Longer than a room should be: most of it is docstrings.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal

@@ -1,4 +1,7 @@
-"""Is the difference real? Two models on the same rows."""
+"""Is the difference real? Two models on the same rows.
+
+Longer than a room should be: most of it is docstrings.
+"""
 
 from math import nan
 from typing import Any, Literal

@@ -1,4 +1,7 @@
-"""Log loss of each of many groups: exact sums in one pass."""
+"""Log loss of each of many groups: exact sums in one pass.
+
+Longer than a room should be: most of it is docstrings.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal

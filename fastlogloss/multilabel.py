@@ -1,5 +1,7 @@
 """Log loss of many labels for each row: docstring, validation, delegation.
 
+Longer than a room should be: half of it is docstrings.
+
 Design
 ------
 (a) A cell, which is a row and a label, is a row of a binary log loss, so that the

@@ -1,4 +1,5 @@
-/* Exact sums of doubles: integers that no order, split or thread changes.
+/* Exact sums of doubles: integers that no order, split or thread changes. Longer than
+   300 lines: digits are cut, added, carried and rounded here alone.
 
    Design
    A. A sum is 54 digits of base 2^40 in int64, from 2^-1080 up, which hold any double.

@@ -1,4 +1,5 @@
 # Labels and probabilities: q, that of the true class, and derivatives (designs A, E).
+# Longer than 300 lines: rows and columns of a matrix are summed by loops of their own.
 
 cdef int binary_loss(const Call* call, Tile* tile) noexcept nogil:
     # One or two columns.

@@ -1,4 +1,5 @@
-# The sink of groups: the exact sums of each of many groups (exact.h).
+# The sink of groups: the exact sums of each of many groups (exact.h). Longer than 300
+# lines: the layout of a cell is all there is, and nobody else knows it.
 #
 # A cell holds the sums of a group, in the digits of exact.h: counts, then quads of four
 # sums each, digit by digit, then the classes, where there are more than two. A quad has

@@ -1,4 +1,5 @@
-# Tiles: labels, scores and weights of 256 rows, validated (designs A, B, E).
+# Tiles: labels, scores and weights of 256 rows, validated (designs A, B, E). Longer
+# than 300 lines for the checks of each type of codes.
 
 cdef inline const double* weights_of(const Call* call, Tile* tile) noexcept nogil:
     if call.w.data == NULL:
