@@ -10,7 +10,6 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse
-import torch
 from arrays import LABEL_DTYPES
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -318,7 +317,6 @@ class TestTypesAndLayouts:
             np.ndarray.tolist,
             pd.DataFrame,
             pl.DataFrame,
-            torch.tensor,
             lambda a: pd.DataFrame(a, columns=list("abc")),
             lambda a: pd.DataFrame(a, columns=list("abc"), dtype=object),
             lambda a: tuple(map(tuple, a.tolist())),
@@ -330,7 +328,18 @@ class TestTypesAndLayouts:
         p = p.astype(ml_dtypes.bfloat16)
         wanted = all_three(y, p.astype(float))
         assert all_three(y, p) == wanted
-        assert all_three(y, torch.tensor(p.astype(float)).bfloat16()) == wanted
+
+    @pytest.mark.heavy
+    def test_tensors(self):
+        import torch
+
+        y, p, w = case()
+        y_of, p_of, w_of = map(torch.tensor, (y, p, w))
+        wanted = all_three(y, p, sample_weight=w)
+        assert all_three(y_of, p_of, sample_weight=w_of) == wanted
+        p = p.astype(ml_dtypes.bfloat16).astype(float)
+        wanted = all_three(y, p)
+        assert all_three(y, torch.tensor(p).bfloat16()) == wanted
 
     @settings(max_examples=60, deadline=None)
     @given(
