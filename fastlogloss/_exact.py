@@ -11,6 +11,7 @@ B. A state is written as integers too: an odd number in hexadecimal and a power 
 from typing import Any, NamedTuple
 
 UNIT = 1080
+_BITS = UNIT + 1024 + 63  # of a sum of as many doubles as 64 bits count
 FORMAT = 1  # of what `to_dict` writes
 ROW_LOSSES = 1  # of the row losses: states of others do not add up to one
 SUMS = ("w", "wl", "w2", "w2l", "w2l2", "w3", "w3l", "w3l2", "w3l3")
@@ -54,15 +55,21 @@ class State(NamedTuple):
             tuple(map(int.__sub__, self.counts, other.counts)),
             tuple(map(int.__sub__, self.classes, other.classes)),
         )
-        if min(left.counts) < 0 or left.counts[0] < left.counts[1] or left.is_odd:
+        if left.is_odd:
             raise ValueError("some of the rows to be taken away were never added")
         return left
 
     @property
     def is_odd(self) -> bool:
-        """Whether there are sums of no rows."""
+        """Whether no rows have such counts, or there are sums of none."""
+        rows, zeros, up, down, _ = self.counts
         rest = any(self.sums) or any(self.counts) or any(self.classes)
-        return self.n_rows == 0 and rest
+        return (
+            min(self.counts) < 0
+            or max(self.counts) >= 1 << 63
+            or rows < zeros + up + down
+            or (rows == 0 and rest)
+        )
 
 
 def empty_state(n_classes: int) -> State:
@@ -90,8 +97,10 @@ def from_text(text: Any) -> int:
     try:
         digits, exponent = text.split("p")
         shift = int(exponent) + UNIT
-        if 0 <= shift <= 1 << 14 and len(digits) <= 1 << 12:
-            return int(digits, 16) << shift
+        if 0 <= shift <= _BITS and len(digits) <= _BITS:
+            whole = int(digits, 16) << shift
+            if whole.bit_length() <= _BITS:
+                return whole
     except (AttributeError, ValueError):
         pass
     raise ValueError(f"{str(text)[:80]!r} is no exact sum, as '3p-2' is")

@@ -375,4 +375,4 @@ class LogLossAccumulator(Statistics):
         return cls._of(batches, found)
 
     def __reduce__(self) -> Any:
-        return LogLossAccumulator.from_dict, (self.to_dict(),)
+        return type(self).from_dict, (self.to_dict(),)

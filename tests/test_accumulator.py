@@ -292,14 +292,34 @@ class TestStates:
             ({"class_weights": ["0p0"]}, "damaged"),
             ({"class_weights": ["0x", "0p0"]}, "no exact sum"),
             ({"class_weights": ["1p99999999999", "0p0"]}, "no exact sum"),
+            ({"class_weights": ["f" * 999 + "p0", "0p0"]}, "no exact sum"),
+            ({"counts": [2, 3, 0, 0, 0]}, "damaged"),
+            ({"counts": [2, 0, 2, 1, 0]}, "damaged"),
+            ({"counts": [2**63, 0, 0, 0, 0]}, "damaged"),
+            ({"counts": [-1, 0, 0, 0, 0]}, "damaged"),
+            ({"counts": [True, 0, 0, 0, 0]}, "damaged"),
             ({"classes": [0]}, "classes"),
             ({"eps": 0.7}, "eps"),
         ],
     )
     def test_damaged(self, change, words):
         state = LogLossAccumulator().update([0, 1], [0.2, 0.7]).to_dict()
+        if isinstance(change.get("counts"), list):
+            counts = zip(state["counts"], change["counts"], strict=True)
+            change = {"counts": dict(counts)}
         with pytest.raises(ValueError, match=words):
             LogLossAccumulator.from_dict(state | change)
+
+    def test_subclasses(self):
+        class Mine(LogLossAccumulator):
+            pass
+
+        found = Mine().update([0, 1], [0.2, 0.7])
+        for other in (found.copy(), found + found, Mine.from_dict(found.to_dict())):
+            assert type(other) is Mine
+        assert found == LogLossAccumulator().update([0, 1], [0.2, 0.7])
+        make, arguments = found.__reduce__()
+        assert type(make(*arguments)) is Mine
 
     def test_no_state(self):
         for other in (None, 3, [], "text"):
