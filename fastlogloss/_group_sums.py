@@ -63,26 +63,31 @@ class GroupSums:
     ----------
     n_classes : int
     n_groups : int
+    n_total : int
+        Rows of all groups. Whoever adds rows counts them here, last of all.
     """
 
     __slots__ = (
-        *("_cells", "_layout", "_memory", "_uncarried"),
-        *("n_classes", "n_groups"),
+        *("_first", "_layout", "_memory", "_size", "_uncarried"),
+        *("n_classes", "n_groups", "n_total"),
     )
 
     def __init__(self, n_classes: int) -> None:
         self.n_classes = n_classes
-        self.n_groups = 0
+        self.n_groups = self.n_total = 0
         self._layout = np.zeros((4, 2), np.int64)  # first digit, and how many
-        self._memory, self._cells = _new_cells(0, _LINE)
+        self._size = _LINE  # of the row of a group
+        self._memory, self._first = _new_memory(0)
         self._uncarried = 0  # rows of a group since its digits were carried, at most
 
     @classmethod
     def _of(cls, n_classes: int, layout: Matrix, cells: Matrix) -> "GroupSums":
         made = cls(n_classes)
-        made._layout, made.n_groups = layout, len(cells)
-        made._memory, made._cells = _new_cells(*cells.shape)
-        made._cells[:] = cells
+        made._layout, made._size = layout, cells.shape[1]
+        made._memory, made._first = _new_memory(cells.size)
+        made.n_groups = len(cells)
+        made._used[:] = cells
+        made.n_total = int(cells[:, 0].sum())
         made._uncarried = _ROOM
         return made
 
@@ -91,6 +96,12 @@ class GroupSums:
 
     def copy(self) -> "GroupSums":
         return GroupSums._of(self.n_classes, self._layout.copy(), self._used)
+
+    @property
+    def _cells(self) -> Matrix:
+        room = (self._memory.size - self._first) // self._size
+        end = self._first + room * self._size
+        return self._memory[self._first : end].reshape(room, self._size)
 
     @property
     def _used(self) -> Matrix:
@@ -131,39 +142,25 @@ class GroupSums:
 
     def grow(self, n_groups: int) -> None:
         """Room for so many groups, the new ones empty."""
-        size = self._cells.shape[1]
-        if n_groups > len(self._cells):
-            room = max(n_groups, len(self._cells) * 9 // 8, 16)
-            if self._memory.size < _LARGE < room * size:
-                cells = self._cells
-                self._memory, self._cells = _new_cells(room, size)
-                self._cells[: len(cells)] = cells
-                self.n_groups = max(self.n_groups, n_groups)
-                return
-            before, (n, _) = _offset(self._memory), self._cells.shape
-            del self._cells  # the memory may move
-            try:
-                self._memory.resize(room * size + _LINE, refcheck=False)
-                after = _offset(self._memory)
-                if after != before:
-                    used = self._memory[before : before + n * size].copy()
-                    self._memory[before : before + n * size] = 0
-                    self._memory[after : after + n * size] = used
-                n = room
-            finally:
-                self._cells = _lines(self._memory, n, size)
+        n_before = len(self._cells)
+        if n_groups > n_before:
+            n = max(n_groups, n_before * 9 // 8, 16) * self._size
+            if self._memory.size < _LARGE:
+                memory, first = _new_memory(n)
+                used = self._used
+                memory[first : first + used.size] = used.ravel()
+                self._memory, self._first = memory, first
+            else:  # all in large pages, whose place in a line stays
+                self._memory.resize(n + _LINE, refcheck=False)
         self.n_groups = max(self.n_groups, n_groups)
 
     def truncate(self, n_groups: int) -> None:
         self._cells[n_groups:] = 0
         self.n_groups = n_groups
 
-    def keep(self, numbers: NDArray[np.int64]) -> None:
+    def kept(self, numbers: NDArray[np.int64]) -> "GroupSums":
         """These groups alone, numbered anew."""
-        cells = self._cells[numbers]
-        self._memory, self._cells = _new_cells(*cells.shape)
-        self._cells[:] = cells
-        self.n_groups = len(numbers)
+        return GroupSums._of(self.n_classes, self._layout.copy(), self._cells[numbers])
 
     def add(
         self,
@@ -205,7 +202,7 @@ class GroupSums:
                     _widen(layout[i], max(first - 2, 0), last)
             if (layout == self._layout).all():
                 raise RuntimeError("rows need digits that there are none of")
-            self._lay_out(self._filled(layout))
+            self._take(self._laid_out(self._filled(layout)))
         return status & ~_kernels.loops.NEEDS_ROOM, n_done
 
     def _weigh(self) -> None:
@@ -213,13 +210,15 @@ class GroupSums:
         layout = self._layout.copy()
         layout[_WEIGHT] = _OF_ONES, 1
         layout[_BOTH] = layout[_LOSS]
-        self._lay_out(layout)
+        made = self._laid_out(layout)
+        cells = made._cells
         for lane in range(_LANES):
-            self._cells[:, self._place(_WEIGHT, lane).at] = self._cells[:, 0]
+            cells[:, made._place(_WEIGHT, lane).at] = cells[:, 0]
         for (quad, lane), of_loss in _SAME.items():
-            to, of = self._place(quad, lane), self._place(_LOSS, of_loss)
+            to, of = made._place(quad, lane), made._place(_LOSS, of_loss)
             for column, same in zip(to.columns, of.columns, strict=True):
-                self._cells[:, column] = self._cells[:, same]
+                cells[:, column] = cells[:, same]
+        self._take(made)
 
     def _filled(self, layout: Matrix) -> Matrix:
         """With one more digit where that takes no more lines."""
@@ -229,14 +228,27 @@ class GroupSums:
             layout[quad] += -1, 1
         return layout
 
-    def _lay_out(self, layout: Matrix) -> None:
-        """Move all digits to where another layout has them, which has no fewer."""
+    def _take(self, other: "GroupSums") -> None:
+        """Have the memory of another one, which is of the same groups."""
+        # Without a call between them: an interrupt comes before or after all four.
+        self._memory, self._first, self._layout, self._size = (
+            other._memory,
+            other._first,
+            other._layout,
+            other._size,
+        )
+
+    def _laid_out(self, layout: Matrix) -> "GroupSums":
+        """The same with all digits where another layout has them, with no fewer."""
         if (layout == self._layout).all():
-            return
+            return self
         old, was, n = self._cells, self._layout, self.n_groups
-        size = -(-self._starts(layout)[-1] // _LINE) * _LINE
-        self._memory, self._cells = _new_cells(len(old), size)
-        self._cells[:n, :_COUNTS] = old[:n, :_COUNTS]
+        made = GroupSums.__new__(GroupSums)
+        made.n_classes, made._layout, made.n_groups = self.n_classes, layout, n
+        made._size = -(-self._starts(layout)[-1] // _LINE) * _LINE
+        made._memory, made._first = _new_memory(len(old) * made._size)
+        cells = made._cells
+        cells[:n, :_COUNTS] = old[:n, :_COUNTS]
         for i, (of, to) in enumerate(
             zip(self._starts(was)[:-1], self._starts(layout)[:-1], strict=True)
         ):
@@ -249,8 +261,8 @@ class GroupSums:
                 shift = _LANES * (new_low + new_m - low - m)
             for j in range(blocks if m else 0):
                 a, b = of + j * m, to + j * new_m + shift
-                self._cells[:n, b : b + width] = old[:n, a : a + width]
-        self._layout = layout
+                cells[:n, b : b + width] = old[:n, a : a + width]
+        return made
 
     def carry(self) -> None:
         """Make all digits but the last of a sum smaller than 2^40."""
@@ -283,16 +295,18 @@ class GroupSums:
                 _widen(layout[i], low, low + n)
         for one in (self, other):
             one.carry()
-            one._lay_out(layout.copy())
-        self._cells[numbers] += other._used
+            one._take(one._laid_out(layout.copy()))
         self._uncarried = _ROOM
+        cells, n_total = self._cells, self.n_total + other.n_total
+        sums = cells[numbers] + other._used
+        # Without a call between them, as in `_take`.
+        cells[numbers], self.n_total = sums, n_total
 
     def equal(self, other: "GroupSums", numbers: NDArray[np.int64]) -> bool:
         """Whether the groups of another, here numbered so, hold the same rows."""
-        difference = self.copy()
-        difference.keep(numbers)
+        difference = self.kept(numbers)
         negative = other.copy()
-        negative._cells *= -1
+        np.negative(negative._cells, out=negative._cells)
         difference.merge(negative, np.arange(len(numbers)))
         difference.carry()
         return not difference._cells.any()
@@ -305,7 +319,8 @@ class GroupSums:
         found = np.empty((1 + len(_PLACES) + self.n_classes, self.n_groups))
         step = max(1, _BLOCK // self._cells.shape[1])
         for start in range(0, self.n_groups, step):
-            self._part(start, start + step)._write(found[:, start : start + step])
+            part = self._part(start, min(start + step, self.n_groups))
+            part._write(found[:, start : start + step])
         used, *sums = (x[order] for x in found)
         counts = (self._used[order, i] for i in range(_COUNTS))
         rows, up, down, beyond = counts
@@ -316,8 +331,8 @@ class GroupSums:
         """Some groups, where they are."""
         part = GroupSums.__new__(GroupSums)
         part.n_classes, part._layout = self.n_classes, self._layout
-        part._cells = self._used[start:stop]
-        part.n_groups = len(part._cells)
+        part._size, part.n_groups = self._size, stop - start
+        part._memory, part._first = self._memory, self._first + start * self._size
         return part
 
     def _write(self, out: NDArray[np.float64]) -> None:
@@ -384,19 +399,14 @@ def _offset(memory: NDArray[np.int64]) -> int:
     return int(-memory.ctypes.data // 8) % _LINE
 
 
-def _lines(memory: NDArray[np.int64], n: int, size: int) -> Matrix:
-    start = _offset(memory)
-    return memory[start : start + n * size].reshape(n, size)
-
-
-def _new_cells(n: int, size: int) -> tuple[NDArray[np.int64], Matrix]:
-    """Zeros that begin a line, and the memory that they are in.
+def _new_memory(n: int) -> tuple[NDArray[np.int64], int]:
+    """Memory of so many zeros and a line, and the first of them that begins a line.
 
     What NumPy has not cleared may be in large pages, which grow with it.
     """
-    memory = np.empty(n * size + _LINE, np.int64)
+    memory = np.empty(n + _LINE, np.int64)
     memory[:] = 0
-    return memory, _lines(memory, n, size)
+    return memory, _offset(memory)
 
 
 def _round(cells: Matrix, place: Digits) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ from fastlogloss._key_columns import (
     order_of,
     together,
 )
-from fastlogloss._key_objects import Cells, Column, of_objects
+from fastlogloss._key_objects import Cells, Column, Rows, of_objects
 
 
 class KeyReader:
@@ -89,11 +89,13 @@ class Keys:
         return [*map(together, self._columns, columns, names)]
 
     def _open(self, columns: list[Column]) -> None:
-        empty = len(self) == 0
-        self._columns = self._joined(columns)
-        if empty:
+        joined = self._joined(columns)
+        if len(self) == 0:
             self._version += 1
-            self._pairs = [IntTable() for _ in columns[1:]]
+            pairs = [IntTable() for _ in columns[1:]]
+            self._columns, self._pairs = joined, pairs
+        else:
+            self._columns = joined
 
     def __len__(self) -> int:
         tables = self._pairs or self._columns
@@ -171,8 +173,12 @@ class Keys:
 
     def copy(self) -> "Keys":
         """The same keys and numbers."""
+        return self.kept(slice(None))
+
+    def kept(self, numbers: Rows) -> "Keys":
+        """These groups alone, numbered anew."""
         keys = Keys()
-        keys.__setstate__(self._state())
+        keys.__setstate__([(kind, held[numbers]) for kind, held in self._state()])
         return keys
 
     def __eq__(self, other: object) -> bool:
@@ -197,7 +203,7 @@ class Keys:
 
     def __setstate__(self, state: list[tuple[str, NDArray[Any]]]) -> None:
         Keys.__init__(self)
-        if state:
+        if state and len(state[0][1]):
             n = len(state[0][1])
             _reader_of(self, state).number(0, n, np.empty(n, np.int64))
 

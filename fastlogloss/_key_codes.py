@@ -17,8 +17,9 @@ class Codec:
     """Keys <-> codes. This one is of booleans."""
 
     dtype = "?"
-    is_recoded = False  # what is held has to be recoded first
+    is_recoded = False  # what is held has to be recoded first, to nanoseconds
     domain = ""
+    unit = ""
 
     def encode(
         self,
@@ -174,8 +175,7 @@ class _Times(Codec):
             finer, inexact = self._counts(values, "ns")
             largest = np.abs(held()).max(initial=0)
             if inexact is None and largest <= np.iinfo(np.int64).max // 1000:
-                self.unit = "ns"
-                self.is_recoded = True
+                self.is_recoded = True  # whoever holds the codes says when
                 return finer
             inexact = 0 if inexact is None else inexact
         if inexact is not None:

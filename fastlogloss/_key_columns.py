@@ -43,8 +43,9 @@ class _Integers:
         if self.codec.is_recoded:  # to a finer unit
             held = self.codec.recode(self.codes(), self.missing)
             mask = np.arange(len(held)) == self.missing
-            self.table = IntTable()
-            self.table.number(held, np.empty_like(held), mask)
+            table = IntTable()
+            table.number(held, np.empty_like(held), mask)
+            self.table, self.codec.unit = table, "ns"
         self.table.number(codes, out, missing, add)
         if add:
             self.codec.span(self.table.low, self.table.high)
@@ -196,7 +197,7 @@ class Lookup:
             is_text = codes.dtype.kind == "U"
             self.table = RecordTable(codes.itemsize, 2**30) if is_text else IntTable()
             self.numbers = np.empty(0, np.int64)
-            self.version = version
+        self.version = -1  # until all codes of the table have numbers
         if isinstance(self.table, RecordTable):
             self.table.encode(codes, out)
         else:
@@ -210,6 +211,7 @@ class Lookup:
             cells = column.cells(first + rows.start, keys.kind)
             keys.number(cells, numbers, rows.start)
             self.numbers = np.concatenate([self.numbers, numbers])
+        self.version = version
         recode(out, self.numbers)
 
 

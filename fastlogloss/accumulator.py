@@ -119,8 +119,8 @@ class LogLossAccumulator(Statistics):
         return made
 
     def _set(self, state: State) -> None:
-        self._state = state
         self._floats = None
+        self._state = state
 
     @property
     def classes(self) -> tuple[Any, ...]:

@@ -215,25 +215,26 @@ class LogLossComparison:
         if self._a.n_rows and (groups is None) != (self._clusters is None):
             raise ValueError("all batches have groups, or none")
         a, b = (exact_sums(problem)[0] for problem in problems)
-        difference = self._difference
+        a, b = self._a.plus(a), self._b.plus(b)
         if groups is None:
-            difference = difference.plus(self._sums_of_difference(problems))
-        else:
-            if self._clusters is None:
-                self._clusters = (self._new_groups(), self._new_groups())
-            of_a, of_b = self._clusters
-            of_a._add(problems[0], groups)
-            try:
-                of_b._add(problems[1], groups)
-            except BaseException:
-                of_a._add(problems[0], groups, take_away=True)
-                of_a._drop_empty()
-                raise
-        self._a, self._b = self._a.plus(a), self._b.plus(b)
-        self._difference = difference
+            difference = self._difference.plus(self._sums_of_difference(problems))
+            self._a, self._b, self._difference = a, b, difference
+            return
+        clusters = self._clusters or self._new_clusters()
+        before = [grouped._group_sums.n_total for grouped in clusters]
+        try:
+            for grouped, problem in zip(clusters, problems, strict=True):
+                grouped._add(problem, groups)
+            self._a, self._b, self._clusters = a, b, clusters
+        except BaseException:
+            for grouped, problem, n in zip(clusters, problems, before, strict=True):
+                if grouped._group_sums.n_total > n:
+                    grouped._add(problem, groups, take_away=True)
+            raise
 
-    def _new_groups(self) -> GroupedLogLoss:
-        return GroupedLogLoss._with(self._batches)
+    def _new_clusters(self) -> tuple[GroupedLogLoss, GroupedLogLoss]:
+        of_a, of_b = map(GroupedLogLoss._with, (self._batches, self._batches))
+        return of_a, of_b
 
     def _sums_of_difference(self, problems: tuple[Problem, Problem]) -> State:
         n = len(problems[0].p)
@@ -288,15 +289,18 @@ class LogLossComparison:
             raise ValueError(f"the comparisons have different {difference}")
         if not other._a.n_rows:
             return self
-        if not self._a.n_rows and other._clusters is not None:
-            self._clusters = (self._new_groups(), self._new_groups())
-        if (self._clusters is None) != (other._clusters is None):
+        if self._a.n_rows and (self._clusters is None) != (other._clusters is None):
             raise ValueError("one of the comparisons has groups, the other has none")
-        if self._clusters is not None and other._clusters is not None:
-            for mine, theirs in zip(self._clusters, other._clusters, strict=True):
-                mine.merge(theirs)
-        self._a, self._b = self._a.plus(other._a), self._b.plus(other._b)
-        self._difference = self._difference.plus(other._difference)
+        clusters = None
+        if other._clusters is not None:
+            of_a, of_b = self._clusters or self._new_clusters()
+            clusters = (
+                of_a.copy().merge(other._clusters[0]),
+                of_b.copy().merge(other._clusters[1]),
+            )
+        a, b = self._a.plus(other._a), self._b.plus(other._b)
+        difference = self._difference.plus(other._difference)
+        self._a, self._b, self._difference, self._clusters = a, b, difference, clusters
         return self
 
     def copy(self) -> "LogLossComparison":

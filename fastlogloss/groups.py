@@ -140,7 +140,7 @@ class GroupedLogLoss(Statistics):
     4
     """
 
-    __slots__ = ("_batches", "_floats", "_group_sums", "_keys", "_n_rows", "_order")
+    __slots__ = ("_batches", "_floats", "_group_sums", "_keys", "_order")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(
@@ -166,7 +166,6 @@ class GroupedLogLoss(Statistics):
         self._batches = batches
         self._keys = Keys() if keys is None else keys
         self._group_sums = GroupSums(len(batches.classes)) if cells is None else cells
-        self._n_rows = int(self._group_sums.n_rows.sum())
         self._forget()
 
     def _forget(self) -> None:
@@ -274,7 +273,6 @@ class GroupedLogLoss(Statistics):
         """
         problem = self._batches.read(y_true, y_score, sample_weight)
         self._add(problem, groups, take_away=True)
-        self._drop_empty()
         return self
 
     def _add(self, problem: Problem, groups: Any, take_away: bool = False) -> PassSums:
@@ -291,15 +289,16 @@ class GroupedLogLoss(Statistics):
                 len(self._keys) > before or not self._group_sums.are_consistent()
             ):
                 raise ValueError("some of the rows to be taken away were never added")
+            self._close(sign * n)
         except BaseException:
             # The first rows have been added, as many as are too many now: exactly these
             # are taken away again.
-            done = sign * (int(self._group_sums.n_rows.sum()) - self._n_rows)
+            sums = self._group_sums
+            done = sign * (int(sums.n_rows.sum()) - sums.n_total)
             self._steps(problem, reader, done, not take_away)
             self._keys.truncate(before)
             self._group_sums.truncate(before)
             raise
-        self._n_rows += sign * n
         return found
 
     def _steps(self, problem: Problem, reader: Any, n: int, take_away: bool) -> None:
@@ -324,21 +323,16 @@ class GroupedLogLoss(Statistics):
                 if status & INVALID:
                     raise_changed()
 
-    def _drop_empty(self) -> None:
-        kept = np.flatnonzero(self._group_sums.n_rows)
-        if len(kept) == len(self):
-            return
-        values, keys = self._keys.values(), Keys()
-        if isinstance(values, tuple):
-            values = tuple(column[kept] for column in values)
-        else:
-            values = values[kept]
-        if len(kept):
-            keys.reader(values, len(kept)).number(
-                0, len(kept), np.empty(len(kept), np.int64)
-            )
-        self._keys = keys
-        self._group_sums.keep(kept)
+    def _close(self, n: int) -> None:
+        """Count `n` rows that have been added; groups without rows are gone."""
+        if n < 0:
+            kept = np.flatnonzero(self._group_sums.n_rows)
+            if len(kept) < len(self):
+                keys, sums = self._keys.kept(kept), self._group_sums.kept(kept)
+                # Without a call between them: an interrupt comes before or after.
+                self._keys, self._group_sums = keys, sums
+                return
+        self._group_sums.n_total += n
 
     def merge(self, other: "GroupedLogLoss") -> "GroupedLogLoss":
         """Add all rows of another one, group by group; it stays as it is.
@@ -374,7 +368,6 @@ class GroupedLogLoss(Statistics):
             self._keys.truncate(before)
             self._group_sums.truncate(before)
             raise
-        self._n_rows += other._n_rows
         return self
 
     def copy(self) -> "GroupedLogLoss":

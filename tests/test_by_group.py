@@ -246,6 +246,15 @@ class TestKeys:
             assert (2, "y") not in found
         assert [*found.to_frame().columns[:2]] == ["group_0", "group_1"]
 
+    def test_dates_with_a_time_zone_keep_it(self):
+        """Also where some of the groups are taken away."""
+        days = pd.date_range("2026-01-01", periods=3, tz="Europe/Berlin")
+        found = log_loss_by_group([0, 1, 0], [0.1, 0.6, 0.3], days)
+        before = found.copy()
+        found.revert([1], [0.6], days[1:2])
+        assert len(found) == 2
+        assert found.update([1], [0.6], days[1:2]) == before
+
     def test_no_group(self):
         found = log_loss_by_group([0, 1], [0.2, 0.7], [5, 7])
         with pytest.raises(KeyError):

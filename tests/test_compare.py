@@ -188,6 +188,15 @@ class TestBadInput:
         with pytest.raises(TypeError, match="LogLossComparison"):
             found.merge(LogLossAccumulator())
 
+    def test_a_first_batch_that_is_refused(self):
+        """Leaves it open whether there are groups."""
+        found = LogLossComparison()
+        with pytest.raises(TypeError, match="hashable"):
+            found.update([0, 1], [0.2, 0.7], [0.3, 0.8], groups=[[1], [2]])
+        assert found == LogLossComparison()
+        assert found.n_groups is None
+        assert found.update([0, 1], [0.2, 0.7], [0.3, 0.8]).n_samples == 2
+
     def test_levels(self):
         with pytest.raises(ValueError, match="confidence_level"):
             LogLossComparison(confidence_level=1)
