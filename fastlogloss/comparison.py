@@ -291,7 +291,7 @@ class LogLossComparison:
             return self
         if self._a.n_rows and (self._clusters is None) != (other._clusters is None):
             raise ValueError("one of the comparisons has groups, the other has none")
-        clusters = None
+        clusters: tuple[GroupedLogLoss, GroupedLogLoss] | None = None
         if other._clusters is not None:
             of_a, of_b = self._clusters or self._new_clusters()
             clusters = (
@@ -299,8 +299,8 @@ class LogLossComparison:
                 of_b.copy().merge(other._clusters[1]),
             )
         a, b = self._a.plus(other._a), self._b.plus(other._b)
-        difference = self._difference.plus(other._difference)
-        self._a, self._b, self._difference, self._clusters = a, b, difference, clusters
+        paired = self._difference.plus(other._difference)
+        self._a, self._b, self._difference, self._clusters = a, b, paired, clusters
         return self
 
     def copy(self) -> "LogLossComparison":
