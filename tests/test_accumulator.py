@@ -1,6 +1,7 @@
 """LogLossAccumulator: any way to the same rows gives the same state."""
 
 import copy
+import gc
 import json
 import pickle
 import tracemalloc
@@ -450,6 +451,7 @@ def test_nothing_leaks():
             found.merge(LogLossAccumulator().update(y.tolist(), p))
             with pytest.raises(ValueError, match="row 0"):
                 found.update(y, p + 2)
+        gc.collect()  # of tracebacks, which are cycles
         return tracemalloc.get_traced_memory()[0]
 
     tracemalloc.start()
