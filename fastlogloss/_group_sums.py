@@ -145,14 +145,20 @@ class GroupSums:
         n_before = len(self._cells)
         if n_groups > n_before:
             n = max(n_groups, n_before * 9 // 8, 16) * self._size
-            if self._memory.size < _LARGE:
+            if self._memory.size < _LARGE or not self._has_grown(n + _LINE):
                 memory, first = _new_memory(n)
                 used = self._used
                 memory[first : first + used.size] = used.ravel()
                 self._memory, self._first = memory, first
-            else:  # all in large pages, whose place in a line stays
-                self._memory.resize(n + _LINE, refcheck=False)
         self.n_groups = max(self.n_groups, n_groups)
+
+    def _has_grown(self, n: int) -> bool:
+        """Whether large pages have grown where they are, or moved as a whole."""
+        try:
+            self._memory.resize(n)
+        except ValueError:  # another thread reads or writes them
+            return False
+        return True
 
     def truncate(self, n_groups: int) -> None:
         self._cells[n_groups:] = 0

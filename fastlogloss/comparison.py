@@ -125,7 +125,7 @@ class LogLossComparison:
     Notes
     -----
     Sums are exact, as those of :class:`LogLossAccumulator`: the same bits for every
-    split into batches, and comparisons merge.
+    split into batches, and comparisons merge. One comparison is for one thread.
 
     References
     ----------

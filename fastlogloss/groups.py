@@ -105,7 +105,8 @@ class GroupedLogLoss(Statistics):
     """Log loss of each of many groups of rows, which come in batches.
 
     What :class:`LogLossAccumulator` has is here an array, with an entry for each group
-    in the order of `groups`, and as exact. A group takes about 350 bytes.
+    in the order of `groups`, and as exact. A group takes about 350 bytes. One of these
+    is for one thread: let each have its own, and merge them.
 
     Parameters
     ----------
@@ -295,9 +296,12 @@ class GroupedLogLoss(Statistics):
             # are taken away again.
             sums = self._group_sums
             done = sign * (int(sums.n_rows.sum()) - sums.n_total)
-            self._steps(problem, reader, done, not take_away)
-            self._keys.truncate(before)
-            self._group_sums.truncate(before)
+            try:
+                self._steps(problem, reader, done, not take_away)
+            finally:  # also where another thread has changed these rows
+                self._keys.truncate(before)
+                sums.truncate(before)
+                sums.n_total = int(sums.n_rows.sum())
             raise
         return found
 
