@@ -24,6 +24,7 @@ from fastlogloss._statistics import Sums
 _COUNTS = 4  # of rows, of infinite losses, up and down, and of powers left out
 _LANES = 4
 _DIGIT = 40
+_DIGITS = 54  # which hold any double
 _OF_ONES = UNIT // _DIGIT  # the digit that counts ones
 _LINE = 8  # int64
 _LOSS, _WEIGHT, _BOTH, _CLASSES = range(4)
@@ -366,7 +367,7 @@ class GroupSums:
         second = self._place(*_SECOND)
         places = [(whole, 1), (second, -1)] if second.n else [(whole, 1)]
         first = min(place.low for place, _ in places)
-        last = max(place.low + place.n for place, _ in places) + 1
+        last = min(max(place.low + place.n for place, _ in places) + 1, _DIGITS)
         digits = np.zeros((self.n_groups, last - first), np.int64)
         for place, sign in places:
             for i, column in enumerate(place.columns, place.low - first):

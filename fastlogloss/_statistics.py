@@ -69,8 +69,9 @@ class Statistics:
         losses = np.empty(clipped.size)
         ones = Codes(np.ones(clipped.size, np.uint8))
         add(ones, clipped, None, Spec(eps=low), losses)
-        products = targets * losses.reshape(targets.shape)
-        terms = np.where(targets == 0, 0.0, products)
+        # Infinite, with eps=0, where there is no such class.
+        known = np.where(targets == 0, 0.0, losses.reshape(targets.shape))
+        terms = targets * known
         null = terms[0]
         for term in terms[1:]:
             null = null + term

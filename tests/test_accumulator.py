@@ -220,6 +220,14 @@ class TestStatistics:
         assert np.isnan(empty.confidence_interval()).all()
         assert repr(empty) == "LogLossAccumulator(n_samples=0, loss=nan)"
 
+    def test_weights_of_one(self):
+        """Are none, also where powers are beyond the range of doubles."""
+        z = np.array([1.0, -1e100, -1e120, -1e160, 745.0])
+        found = LogLossAccumulator(from_logits=True).update(np.ones(5), z)
+        other = LogLossAccumulator(from_logits=True).update(np.ones(5), z, np.ones(5))
+        assert found == other
+        assert np.isnan(found.standard_error)
+
     def test_weights_of_zero(self):
         found = LogLossAccumulator().update([0, 1], [0.1, 0.2], [0, 0])
         assert (found.n_samples, found.weight_sum) == (2, 0)
@@ -229,6 +237,11 @@ class TestStatistics:
         found = LogLossAccumulator(["a", "b", "c"]).update(["a"], [[0.5, 0.3, 0.2]])
         assert found.class_weights == {"a": 1.0, "b": 0.0, "c": 0.0}
         assert found.null_loss == pytest.approx(EPS)
+
+    def test_classes_that_are_impossible(self):
+        found = LogLossAccumulator(eps=0).update([1, 1], [0.25, 0.5])
+        assert found.null_loss == 0
+        assert found.normalized_entropy == np.inf
 
     def test_infinite_losses(self):
         found = LogLossAccumulator(eps=0).update([1, 1], [0.0, 0.5])

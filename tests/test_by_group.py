@@ -168,6 +168,61 @@ class TestGroups:
         assert found.total()._accumulator == whole
         check_groups(found, y, z, w, keys, options)
 
+    @given(st.integers(0, 10**6), st.integers(2, 4), st.booleans())
+    @settings(max_examples=60, deadline=None)
+    def test_batches_at_the_ends_of_the_range(self, seed, n_classes, soft):
+        """Weighted ones and others, added, merged and taken away again."""
+        rng = np.random.default_rng([seed, n_classes])
+        options = {"classes": range(n_classes), "from_logits": True}
+        options["soft_targets"] = soft
+        whole, found, held = (
+            LogLossAccumulator(**options),
+            GroupedLogLoss(**options),
+            [],
+        )
+        for _ in range(6):
+            n = int(rng.choice([1, 2, 300]))
+            shape = n if n_classes == 2 else (n, n_classes)
+            y = rng.random(shape) if soft else rng.integers(n_classes, size=n)
+            if soft and n_classes > 2:
+                y = y / y.sum(axis=1, keepdims=True)
+            z = rng.normal(size=shape)
+            z = (z.T * 10.0 ** rng.integers(-320, 290, n)).T
+            w = None
+            if rng.random() < 0.6:
+                w = rng.integers(-1, 2, n) * 2.0 ** rng.integers(-290, 290, n)
+            keys = rng.integers(0, 3, n)
+            try:
+                whole.update(y, z, w)
+            except ValueError:  # a product beyond the range
+                continue
+            held.append((y, z, keys, w))
+            if rng.random() < 0.5:
+                found.update(y, z, keys, w)
+            else:
+                found.merge(GroupedLogLoss(**options).update(y, z, keys, w))
+            if rng.random() < 0.3:
+                y, z, keys, w = held.pop(int(rng.integers(len(held))))
+                whole.revert(y, z, w)
+                found.revert(y, z, keys, w)
+            assert found.total()._accumulator == whole
+            for i, key in enumerate(found):
+                one = found[key]
+                for name in STATISTICS:
+                    np.testing.assert_equal(getattr(found, name)[i], getattr(one, name))
+
+    @pytest.mark.parametrize("z", [740.0, 728.7, 720.0])
+    @pytest.mark.parametrize("w", [1.0, 2.0**290, 2.0**-3])
+    def test_losses_of_fewer_bits(self, z, w):
+        """Those below 2^-1022 alone."""
+        y, z, w = np.ones(3, int), np.full(3, z), np.array([w, w * 1.1, w])
+        found = log_loss_by_group(
+            y, z, [1, 1, 2], sample_weight=w, from_logits=True, eps=0
+        )
+        options = {"from_logits": True, "eps": 0}
+        check_groups(found, y, z, w, np.array([1, 1, 2]), options)
+        assert (found.loss_sum > 0).all()
+
     def test_infinite_losses(self):
         y, p = np.array([1, 1, 0, 0]), np.array([0.0, 0.5, 0.5, 0.25])
         found = log_loss_by_group(y, p, ["a", "b", "a", "b"], eps=0)

@@ -201,7 +201,9 @@ class TestExtremes:
         spec = new_spec(loops, 1, {"from_logits": True})
         z, w = np.array([1e300, 1.0]), np.array([1e80, 1.0])
         assert spec.run(np.zeros(2), z, w, exact=True).status == loops.BAD_WEIGHT
-        assert spec.run(np.zeros(2), z, exact=True).exact[1][4] == 2  # square and cube
+        assert (
+            spec.run(np.zeros(2), z, exact=True).exact[1][4] == 3
+        )  # l l, w l l, l l l
 
 
 class TestRoom:

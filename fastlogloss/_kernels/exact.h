@@ -149,7 +149,8 @@ static int64_t add_exactly(const double *x, const double *y, ptrdiff_t n, int to
     return 0;
 }
 
-/* Of what is not zero, 2^*low <= |x| < 2^*high; both are 0 where all is zero. */
+/* Of what is not zero, 2^*low <= |x| < 2^*high; both are 0 where all is zero. Numbers
+   of fewer bits, below 2^-1022, are taken for the least of them. */
 static void exponents(const double *x, ptrdiff_t n, int *low, int *high)
 {
     int64_t most = 0, least = INT64_MAX;
@@ -165,7 +166,7 @@ static void exponents(const double *x, ptrdiff_t n, int *low, int *high)
         *high = (int)(most >> 52) - 1022;
         *low = (int)((uint64_t)(least + 1) >> 52) - 1023;
         if (*low < -1022)
-            *low = -1022;
+            *low = FLL_LEAST;
     }
 }
 

@@ -105,7 +105,8 @@ cdef int add_rows(
     if w == NULL:
         multiply_into(loss, loss, n, square)
         add_exactly(loss, NULL, n, top, ledger.digits[OF_T], rest)
-        beyond += add_exactly(square, NULL, n, 2 * top, ledger.digits[OF_TT], rest)
+        # Squares are those of w t t too: a weight of 1 changes nothing.
+        beyond += 2 * add_exactly(square, NULL, n, 2 * top, ledger.digits[OF_TT], rest)
         beyond += add_exactly(square, loss, n, 3 * top, ledger.digits[OF_TTT], rest)
         ledger.n_beyond += beyond
         return 0

@@ -221,11 +221,15 @@ cdef inline void count_beyond(
 ) noexcept nogil:
     # Leave out what is not finite.
     cdef Py_ssize_t i, lane
+    # Without weights squares are those of w t t too.
+    cdef bint twice = groups.windows[OF_WEIGHT].n == 0
     for lane in range(4 if quad.bits.high > MAX_CUT else 0):
         for i in range(n):
             if not isfinite(quad.x[lane][i]):
                 quad.x[lane][i] = 0.0
                 count(groups, at, i, N_BEYOND)
+                if twice and lane == 1:
+                    count(groups, at, i, N_BEYOND)
 
 
 cdef inline void count(
