@@ -83,8 +83,12 @@ def _plain(array: Array, name: str) -> Column | None:
         return None
     if kind == "U" and array.itemsize:
         dtype = array.dtype.newbyteorder("=")
-        codes = lambda s: Cells(np.require(array[s], dtype, "C"))  # noqa: E731
-        return Column("strings", len(array), lambda s: _as_objects(array[s]), codes)
+        return Column(
+            "strings",
+            len(array),
+            lambda s: _as_objects(array[s]),
+            lambda s: Cells(np.require(array[s], dtype, "C")),
+        )
     if kind in "USTc":
         return Column(_KIND[kind], len(array), lambda s: _as_objects(array[s]))
     return Column(_KIND[kind], len(array), lambda s: Cells(array[s]))
@@ -214,8 +218,7 @@ def _arrow(array: Any, name: str) -> Column | None:
             assert column is not None
             return column.part(slice(None))
 
-        coded = lambda s: fill(piece(s).indices, 0)  # noqa: E731
-        return Column(inner.kind, n, plain, coded)
+        return Column(inner.kind, n, plain, lambda s: fill(piece(s).indices, 0))
     if types.is_integer(type_) or types.is_floating(type_):
         return Column("numbers", n, lambda s: fill(piece(s), 0))
     if types.is_boolean(type_):
