@@ -34,6 +34,23 @@ def exact_sums(problem: Problem) -> tuple[State, Sums]:
     return State(*sums.exact), sums
 
 
+def check_mergeable(one: Any, other: Any, kind: type) -> None:
+    """Raise for what cannot be merged, and say what differs.
+
+    Parameters
+    ----------
+    one, other
+        What has `_batches`, of that kind; `other` may be anything.
+    """
+    if not isinstance(other, kind):
+        raise TypeError(
+            f"only a {kind.__name__} can be merged, got {type(other).__name__}"
+        )
+    difference = one._batches.difference(other._batches)
+    if difference is not None:
+        raise ValueError(f"what is to be merged has different {difference}")
+
+
 class Batches:
     """Classes and options; reads the rows of a batch into a `Problem`.
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fastlogloss import _arrow
-from fastlogloss._batches import OPTIONS, Batches, exact_sums
+from fastlogloss._batches import OPTIONS, Batches, check_mergeable, exact_sums
 from fastlogloss._engine import Sums as PassSums
 from fastlogloss._errors import in_our_words
 from fastlogloss._exact import (
@@ -255,14 +255,9 @@ class LogLossAccumulator(Statistics):
         return self
 
     def _matching(self, other: Any) -> State:
-        if not isinstance(other, LogLossAccumulator):
-            raise TypeError(
-                "only a LogLossAccumulator can be merged, got " + type(other).__name__
-            )
-        difference = self._batches.difference(other._batches)
-        if difference is not None:
-            raise ValueError(f"the accumulators have different {difference}")
-        return other._state
+        check_mergeable(self, other, LogLossAccumulator)
+        state: State = other._state
+        return state
 
     def __add__(self, other: Any) -> "LogLossAccumulator":
         if not isinstance(other, LogLossAccumulator):

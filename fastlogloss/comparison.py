@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fastlogloss import _intervals, _kernels
-from fastlogloss._batches import Batches, exact_sums
+from fastlogloss._batches import Batches, check_mergeable, exact_sums
 from fastlogloss._errors import Names, Objection, in_our_words, raise_changed
 from fastlogloss._exact import State, empty_state, to_float
 from fastlogloss._intervals import ConfidenceInterval, Estimate, Moments
@@ -280,13 +280,7 @@ class LogLossComparison:
         TypeError, ValueError
             For anything else; the message says what differs.
         """
-        if not isinstance(other, LogLossComparison):
-            raise TypeError(
-                f"only a LogLossComparison can be merged, got {type(other).__name__}"
-            )
-        difference = self._batches.difference(other._batches)
-        if difference is not None:
-            raise ValueError(f"the comparisons have different {difference}")
+        check_mergeable(self, other, LogLossComparison)
         if not other._a.n_rows:
             return self
         if self._a.n_rows and (self._clusters is None) != (other._clusters is None):

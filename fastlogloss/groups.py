@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogloss import _arrow, _intervals, _kernels
-from fastlogloss._batches import Batches
+from fastlogloss._batches import Batches, check_mergeable
 from fastlogloss._engine import INVALID
 from fastlogloss._engine import Sums as PassSums
 from fastlogloss._errors import Objection, in_our_words, raise_changed
@@ -355,13 +355,7 @@ class GroupedLogLoss(Statistics):
         TypeError, ValueError
             For anything else; the message says what differs.
         """
-        if not isinstance(other, GroupedLogLoss):
-            raise TypeError(
-                f"only a GroupedLogLoss can be merged, got {type(other).__name__}"
-            )
-        difference = self._batches.difference(other._batches)
-        if difference is not None:
-            raise ValueError(f"the groups have different {difference}")
+        check_mergeable(self, other, GroupedLogLoss)
         before = len(self._keys)
         self._forget()
         try:
