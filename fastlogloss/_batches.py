@@ -34,7 +34,7 @@ def exact_sums(problem: Problem) -> tuple[State, Sums]:
     return State(*sums.exact), sums
 
 
-def check_mergeable(one: Any, other: Any, kind: type) -> None:
+def check_mergeable(one: Any, other: Any, kind: type[Any]) -> None:
     """Raise for what cannot be merged, and say what differs.
 
     Parameters
