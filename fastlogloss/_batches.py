@@ -93,8 +93,6 @@ class Batches:
             return NotImplemented
         return self.difference(other) is None
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __reduce__(self) -> Any:
         return Batches, (self.classes, *self.options.values())
 

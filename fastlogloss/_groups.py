@@ -193,8 +193,6 @@ class Keys:
             return False
         return len(keys) == len(self)
 
-    __hash__ = None  # type: ignore[assignment]
-
     def _state(self) -> list[tuple[str, NDArray[Any]]]:
         parts = zip(self._columns, self._parts(), strict=False)
         return [(c.kind, c.values()[numbers]) for c, numbers in parts if len(self)]

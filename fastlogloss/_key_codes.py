@@ -33,7 +33,7 @@ class Codec:
 
     def decode(self, codes: Codes, missing: int) -> Array:
         values = codes.astype(bool)
-        return values if missing < 0 else _with_none(values, missing)
+        return values if missing < 0 else with_none(values, missing)
 
     def recode(self, codes: Codes, missing: int) -> Codes:
         raise NotImplementedError
@@ -45,10 +45,11 @@ class Codec:
         """Be as if there had been no other keys than these."""
 
 
-def _with_none(values: Array, missing: int) -> Array:
-    values = values.astype(object)
-    values[missing] = None
-    return values
+def with_none(values: Array, missing: int | Array) -> Array:
+    """A copy, of objects, that has None where something is missing."""
+    objects = values.astype(object)
+    objects[missing] = None
+    return objects
 
 
 class _Numbers(Codec):
@@ -108,7 +109,7 @@ class _Numbers(Codec):
             values: Array = _floats(codes)
         elif self.domain:
             values = codes.view(np.uint64) if self.domain == "u" else codes
-            return values if missing < 0 else _with_none(values, missing)
+            return values if missing < 0 else with_none(values, missing)
         else:
             values = codes if missing < 0 else codes.astype(np.float64)
         if missing >= 0:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastlogloss._errors import is_missing, raise_changed
 from fastlogloss._kernels._labels import IntTable, RecordTable, StringTable, recode
-from fastlogloss._key_codes import Codec, codec_of
+from fastlogloss._key_codes import Codec, codec_of, with_none
 from fastlogloss._key_objects import Cells, Column, known, of_objects, unhashable
 
 Numbers = NDArray[np.int64]
@@ -74,7 +74,7 @@ class _Strings:
     def number(self, cells: Cells, out: Numbers, start: int, add: bool = True) -> None:
         values = np.ascontiguousarray(cells.values, object)
         if cells.missing is not None:
-            values = np.where(cells.missing, None, values)  # type: ignore[call-overload]
+            values = with_none(values, cells.missing)
         self.table.number(values, out, add)
 
     def values(self) -> NDArray[Any]:

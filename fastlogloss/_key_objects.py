@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastlogloss._errors import is_missing
 from fastlogloss._kernels._labels import kinds
+from fastlogloss._key_codes import with_none
 
 Array = NDArray[Any]
 Rows = slice | NDArray[np.int64]  # some next to each other, or any
@@ -63,7 +64,7 @@ class Column:
         if self.types is None or kind == "objects":
             return Cells(values, missing)
         if missing is not None:
-            values = np.where(missing, None, values)  # type: ignore[call-overload]
+            values = with_none(values, missing)
         return _typed(values, self.kind, self.types)
 
     @functools.cached_property

@@ -94,7 +94,6 @@ class LogLossAccumulator(Statistics):
     """
 
     __slots__ = ("_batches", "_floats", "_state")
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(
         self,

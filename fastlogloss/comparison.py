@@ -143,7 +143,6 @@ class LogLossComparison:
     """
 
     __slots__ = ("_a", "_b", "_batches", "_clusters", "_difference", "confidence_level")
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(
         self,
