@@ -277,6 +277,12 @@ class GroupedLogLoss(Statistics):
 
     def _add(self, problem: Problem, groups: Any, take_away: bool = False) -> PassSums:
         n, before = len(problem.p), len(self._keys)
+        targets = problem.targets
+        columns = groups if isinstance(groups, tuple) else (groups,)
+        # Nobody resizes what is read chunk by chunk.
+        guard = _kernels.loops.pin_memory(
+            problem.p, targets.codes.y, targets.weights, *columns
+        )
         reader = self._keys.reader(groups, n)
         # All but the weights is validated before the first row is added.
         found = sums_of(problem, check_only=True)
@@ -302,6 +308,7 @@ class GroupedLogLoss(Statistics):
                 sums.truncate(before)
                 sums.n_total = int(sums.n_rows.sum())
             raise
+        del guard
         return found
 
     def _steps(self, problem: Problem, reader: Any, n: int, take_away: bool) -> None:

@@ -1,6 +1,7 @@
 """log_loss_by_group and GroupedLogLoss: each group is an accumulator of its rows."""
 
 import pickle
+import textwrap
 import tracemalloc
 
 import numpy as np
@@ -488,3 +489,36 @@ class TestBadInput:
         with pytest.raises((TypeError, ValueError)):
             found.merge(GroupedLogLoss().update([0], [0.5], [3]))
         assert found == before
+
+    def test_keys_that_another_thread_resizes(self, run_python):
+        """They cannot be while they are read."""
+        code = """
+        import threading, time, numpy as np
+        from fastlogloss import log_loss_by_group
+        n = 300_000
+        y, p = np.ones(n, int), np.full(n, 0.5)
+        done = threading.Event()
+        def resize(a):
+            while not done.is_set():
+                for size in (10, n):
+                    try:
+                        a.resize(size, refcheck=False)
+                    except ValueError:
+                        pass
+        keys = [np.arange(n) % 7, np.array(["a", "bc"] * (n // 2))]
+        threads = [threading.Thread(target=resize, args=(a,)) for a in (*keys, p)]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            for groups in (*keys, tuple(keys)):
+                try:
+                    log_loss_by_group(y, p, groups)
+                except (ValueError, RuntimeError):
+                    pass
+        done.set()
+        for thread in threads:
+            thread.join()
+        print("alive")
+        """
+        assert run_python("-c", textwrap.dedent(code)).stdout == "alive\n"
