@@ -38,6 +38,7 @@ class Columns:
     ----------
     label, scores, weight, by : tuple of str
         Names of columns, of some of them none.
+    are_logits : bool
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Columns:
         if logit is not None and not batches.spec.from_logits:
             raise ValueError("logit= needs from_logits=True")
         self._batches = batches
+        self.are_logits = logit is not None
         self.label = _names(label, "label")
         self.scores = (
             _names(proba, "proba") if logit is None else _names(logit, "logit")

@@ -6,9 +6,11 @@ A. The kernels add up doubles exactly (`exact.h`); a sum is then an integer, in 
    tree of merges, and what was added can be taken away. Rejected: pairs of doubles,
    which are accurate but differ with the order.
 B. A state is written as integers too: an odd number in hexadecimal and a power of 2.
+C. Sums that an engine has rounded are doubles, and so integers too: they merge exactly
+   from there on. `exact` says that they are among a sum, and nothing is taken away.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 UNIT = 1080
 _BITS = UNIT + 1024 + 63  # of a sum of as many doubles as 64 bits count
@@ -31,11 +33,14 @@ class State(NamedTuple):
         because no double holds them.
     classes : tuple of int
         Sum of the weights of each class.
+    exact : bool
+        False where some of the sums were rounded before they came here.
     """
 
     sums: tuple[int, ...]
     counts: tuple[int, ...]
     classes: tuple[int, ...]
+    exact: bool = True
 
     @property
     def n_rows(self) -> int:
@@ -46,10 +51,13 @@ class State(NamedTuple):
             tuple(map(int.__add__, self.sums, other.sums)),
             tuple(map(int.__add__, self.counts, other.counts)),
             tuple(map(int.__add__, self.classes, other.classes)),
+            self.exact and other.exact,
         )
 
     def minus(self, other: "State") -> "State":
         """Without rows that were added before; a ValueError where they cannot be."""
+        if not (self.exact and other.exact):
+            raise_not_exact()
         left = State(
             tuple(map(int.__sub__, self.sums, other.sums)),
             tuple(map(int.__sub__, self.counts, other.counts)),
@@ -72,8 +80,20 @@ class State(NamedTuple):
         )
 
 
+def raise_not_exact() -> NoReturn:
+    raise ValueError(
+        "no rows can be taken away: an engine made some of the sums, which are rounded"
+    )
+
+
 def empty_state(n_classes: int) -> State:
     return State((0,) * len(SUMS), (0,) * len(COUNTS), (0,) * n_classes)
+
+
+def from_float(x: float) -> int:
+    """The sum that is a finite double."""
+    numerator, denominator = x.as_integer_ratio()
+    return numerator * ((1 << UNIT) // denominator)
 
 
 def to_float(whole: int) -> float:

@@ -42,6 +42,7 @@ _BLOCK = 1 << 16  # int64 that a cache holds while all sums of them are rounded
 _ROOM = 1 << 22  # rows whose digits need no carry; they have room for twice as many
 
 Matrix = NDArray[np.int64]
+_add_at: Any = np.add.at  # whose stub takes no pair of indices
 
 
 class Digits(NamedTuple):
@@ -66,24 +67,30 @@ class GroupSums:
     n_groups : int
     n_total : int
         Rows of all groups. Whoever adds rows counts them here, last of all.
+    exact : bool
+        False where some of the sums were rounded before they came here.
     """
 
     __slots__ = (
         *("_first", "_layout", "_memory", "_size", "_uncarried"),
-        *("n_classes", "n_groups", "n_total"),
+        *("exact", "n_classes", "n_groups", "n_total"),
     )
 
     def __init__(self, n_classes: int) -> None:
         self.n_classes = n_classes
         self.n_groups = self.n_total = 0
+        self.exact = True
         self._layout = np.zeros((4, 2), np.int64)  # first digit, and how many
         self._size = _LINE  # of the row of a group
         self._memory, self._first = _new_memory(0)
         self._uncarried = 0  # rows of a group since its digits were carried, at most
 
     @classmethod
-    def _of(cls, n_classes: int, layout: Matrix, cells: Matrix) -> "GroupSums":
+    def _of(
+        cls, n_classes: int, layout: Matrix, cells: Matrix, exact: bool
+    ) -> "GroupSums":
         made = cls(n_classes)
+        made.exact = exact
         made._layout, made._size = layout, cells.shape[1]
         made._memory, made._first = _new_memory(cells.size)
         made.n_groups = len(cells)
@@ -92,11 +99,58 @@ class GroupSums:
         made._uncarried = _ROOM
         return made
 
+    @classmethod
+    def of_floats(
+        cls, sums: Sums, numbers: NDArray[np.int64], n_groups: int
+    ) -> "GroupSums":
+        """Of sums that an engine made, an entry for each group; see `floats`.
+
+        Entries of the same number are added up.
+        """
+        made = cls(len(sums.classes))
+        places = [*zip([_USED, *_PLACES], sums.moments, strict=True)]
+        if made.n_classes == 2:
+            places.append((_SECOND, sums.classes[1]))
+        else:
+            places += [((_CLASSES, j), x) for j, x in enumerate(sums.classes)]
+        of_quads: list[list[tuple[int, _Placed]]] = [[], [], [], []]
+        for (quad, lane), x in places:
+            of_quads[quad].append((lane, _placed(x)))
+        layout = made._layout.copy()
+        layout[_WEIGHT] = _OF_ONES, 1
+        for window, placed in zip(layout, of_quads, strict=True):
+            digits = [p.digit[p.counts] for _, p in placed]
+            every = np.concatenate([*digits, np.empty(0, np.int64)])
+            if len(every):
+                _widen(window, int(every.min()), int(every.max()) + 2)
+        made._take(made._laid_out(layout))
+        made.grow(n_groups)
+        cells = made._cells
+        counts = sums.n_samples, sums.infinite, sums.minus_infinite, sums.beyond
+        for i, count in enumerate(counts):
+            _add_at(cells, (numbers, i), count.astype(np.int64))
+        for quad, entries in enumerate(of_quads):
+            for lane, p in entries:
+                of_class = quad == _CLASSES
+                place = (
+                    made._place_of_class(lane) if of_class else made._place(quad, lane)
+                )
+                at, _, step, lowest = place
+                column = at + (p.digit - lowest)[p.counts] * step
+                rows = numbers[p.counts]
+                _add_at(cells, (rows, column), p.low[p.counts])
+                _add_at(cells, (rows, column + step), p.high[p.counts])
+        made.n_total = int(made.n_rows.sum())
+        made.exact = False
+        made.carry()
+        return made
+
     def __reduce__(self) -> Any:
-        return GroupSums._of, (self.n_classes, self._layout, self._used.copy())
+        parts = self.n_classes, self._layout, self._used.copy(), self.exact
+        return GroupSums._of, parts
 
     def copy(self) -> "GroupSums":
-        return GroupSums._of(self.n_classes, self._layout.copy(), self._used)
+        return self.kept(slice(self.n_groups))
 
     @property
     def _cells(self) -> Matrix:
@@ -165,9 +219,10 @@ class GroupSums:
         self._cells[n_groups:] = 0
         self.n_groups = n_groups
 
-    def kept(self, numbers: NDArray[np.int64]) -> "GroupSums":
+    def kept(self, numbers: NDArray[np.int64] | slice) -> "GroupSums":
         """These groups alone, numbered anew."""
-        return GroupSums._of(self.n_classes, self._layout.copy(), self._cells[numbers])
+        parts = self._layout.copy(), self._cells[numbers], self.exact
+        return GroupSums._of(self.n_classes, *parts)
 
     def add(
         self,
@@ -252,6 +307,7 @@ class GroupSums:
         old, was, n = self._cells, self._layout, self.n_groups
         made = GroupSums.__new__(GroupSums)
         made.n_classes, made._layout, made.n_groups = self.n_classes, layout, n
+        made.exact = self.exact
         made._size = -(-self._starts(layout)[-1] // _LINE) * _LINE
         made._memory, made._first = _new_memory(len(old) * made._size)
         cells = made._cells
@@ -305,12 +361,14 @@ class GroupSums:
             one._take(one._laid_out(layout.copy()))
         self._uncarried = _ROOM
         cells, n_total = self._cells, self.n_total + other.n_total
-        sums = cells[numbers] + other._used
+        sums, exact = cells[numbers] + other._used, self.exact and other.exact
         # Without a call between them, as in `_take`.
-        cells[numbers], self.n_total = sums, n_total
+        cells[numbers], self.n_total, self.exact = sums, n_total, exact
 
     def equal(self, other: "GroupSums", numbers: NDArray[np.int64]) -> bool:
         """Whether the groups of another, here numbered so, hold the same rows."""
+        if self.exact != other.exact:
+            return False
         difference = self.kept(numbers)
         negative = other.copy()
         np.negative(negative._cells, out=negative._cells)
@@ -332,12 +390,14 @@ class GroupSums:
         counts = (self._used[order, i] for i in range(_COUNTS))
         rows, up, down, beyond = counts
         moments = Moments(used, *sums[: len(_PLACES)])
-        return Sums(rows, moments, up, down, beyond, sums[len(_PLACES) :])
+        classes = sums[len(_PLACES) :]
+        return Sums(rows, moments, up, down, beyond, classes, self.exact)
 
     def _part(self, start: int, stop: int) -> "GroupSums":
         """Some groups, where they are."""
         part = GroupSums.__new__(GroupSums)
         part.n_classes, part._layout = self.n_classes, self._layout
+        part.exact = self.exact
         part._size, part.n_groups = self._size, stop - start
         part._memory, part._first = self._memory, self._first + start * self._size
         return part
@@ -398,7 +458,31 @@ class GroupSums:
         classes = [whole(self._place_of_class(j)) for j in range(self.n_classes)]
         if self.n_classes == 2:
             classes[0] = sums[0] - classes[1]
-        return State(tuple(sums), (counts[0], zeros, *counts[1:]), tuple(classes))
+        of_rows = counts[0], zeros, *counts[1:]
+        return State(tuple(sums), of_rows, tuple(classes), self.exact)
+
+
+class _Placed(NamedTuple):
+    """Finite doubles as digits."""
+
+    counts: NDArray[np.bool_]  # what is not zero
+    digit: NDArray[np.int64]  # the lower of two
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+
+
+def _placed(x: Any) -> _Placed:
+    fraction, exponent = np.frexp(np.asarray(x, np.float64))
+    whole = np.ldexp(fraction, 53).astype(np.int64)
+    bit = exponent.astype(np.int64) - 53 + UNIT
+    # No double has digits below; those of small ones end in zeros.
+    below = np.minimum(bit, 0)
+    whole >>= -below
+    digit, shift = np.divmod(bit - below, _DIGIT)
+    tail, kept = whole & ((1 << _DIGIT) - 1), _DIGIT - shift
+    low = (tail & ((1 << kept) - 1)) << shift
+    high = (tail >> kept) + ((whole >> _DIGIT) << shift)
+    return _Placed(whole != 0, digit, low, high)
 
 
 def _offset(memory: NDArray[np.int64]) -> int:

@@ -13,6 +13,8 @@ from fastlogloss._engine import Spec, add
 from fastlogloss._intervals import ConfidenceInterval, Estimate, Moments
 from fastlogloss._labels import Codes
 
+_ROUNDING = 1e-12  # of sums that engines make: relative error, at most
+
 
 class Sums(NamedTuple):
     """Sums over rows as floats, or as arrays of them."""
@@ -23,6 +25,7 @@ class Sums(NamedTuple):
     minus_infinite: Any  # and negative
     beyond: Any  # powers that the moments leave out, for no double holds them
     classes: list[Any]  # sum of the weights of each class
+    exact: bool  # False where an engine made some of them
 
 
 class Statistics:
@@ -30,14 +33,14 @@ class Statistics:
 
     __slots__ = ()
     _batches: Batches
-    _exact = True
 
     def _sums(self) -> Sums:
         raise NotImplementedError
 
     def _estimate(self) -> Estimate:
         sums = self._sums()
-        found = _intervals.estimate(sums.moments)
+        rounding = _intervals.EPS if sums.exact else _ROUNDING
+        found = _intervals.estimate(sums.moments, rounding)
         lost = (sums.infinite + sums.minus_infinite + sums.beyond) > 0
         error: Any = np.where(lost, np.nan, found.standard_error)
         return found._replace(mean=self._loss(sums), standard_error=error)
@@ -79,8 +82,8 @@ class Statistics:
 
     @property
     def exact(self) -> bool:
-        """Whether the sums are exact, as all are that fastlogloss has made."""
-        return self._exact
+        """Whether the sums are exact: False where an engine made some of them."""
+        return self._sums().exact
 
     @property
     def n_samples(self) -> Any:

@@ -77,6 +77,10 @@ class LogLossAccumulator(Statistics):
     Rows whose weight is zero count in `n_samples` and nowhere else. Weights are 0, or
     from 4.9e-91 to 2.0e+90 in size.
 
+    Sums that an engine made (see `fastlogloss.integrations`) are rounded: `exact` is
+    False then, also of all that they are merged into. They are equal to others that are
+    not exact, with the same bits, and no rows are taken away from them.
+
     One accumulator is for one thread: let each have its own, and merge them.
 
     Examples
@@ -294,7 +298,8 @@ class LogLossAccumulator(Statistics):
             floats = (np.float64(to_float(x)) for x in self._state.sums)
             classes = [np.float64(to_float(x)) for x in self._state.classes]
             moments = Moments(np.float64(rows - zeros), *floats)
-            self._floats = Sums(rows, moments, up, down, beyond, classes)
+            exact = self._state.exact
+            self._floats = Sums(rows, moments, up, down, beyond, classes, exact)
         return self._floats
 
     def to_dict(self) -> dict[str, Any]:
@@ -315,6 +320,7 @@ class LogLossAccumulator(Statistics):
             "counts": dict(zip(COUNTS, state.counts, strict=True)),
             "sums": dict(zip(SUMS, map(to_text, state.sums), strict=True)),
             "class_weights": [*map(to_text, state.classes)],
+            "exact": state.exact,
         }
 
     @classmethod
@@ -359,10 +365,11 @@ class LogLossAccumulator(Statistics):
             classes = tuple(map(from_text, state["class_weights"]))
         except (KeyError, TypeError) as error:
             raise ValueError(f"the state is incomplete: {error}") from None
-        found = State(sums, counts, classes)
+        found = State(sums, counts, classes, state.get("exact", True))
         if (
             len(classes) != len(batches.classes)
             or not all(type(n) is int and n >= 0 for n in counts)
+            or type(found.exact) is not bool
             or found.is_odd
         ):
             raise ValueError("the state is damaged: its parts do not fit together")

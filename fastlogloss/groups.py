@@ -14,7 +14,7 @@ from fastlogloss._batches import Batches, check_mergeable
 from fastlogloss._engine import INVALID
 from fastlogloss._engine import Sums as PassSums
 from fastlogloss._errors import Objection, in_our_words, raise_changed
-from fastlogloss._exact import State
+from fastlogloss._exact import State, raise_not_exact
 from fastlogloss._frames import new_frame
 from fastlogloss._group_sums import GroupSums
 from fastlogloss._groups import Keys
@@ -168,6 +168,15 @@ class GroupedLogLoss(Statistics):
         self._group_sums = GroupSums(len(batches.classes)) if cells is None else cells
         self._forget()
 
+    @classmethod
+    def _of_sums(cls, batches: Batches, keys: Any, sums: Sums) -> "GroupedLogLoss":
+        """Of sums that an engine made, an entry for each of the keys."""
+        n, numbered = len(sums.n_samples), Keys()
+        numbers = np.empty(n, np.int64)
+        numbered.reader(keys, n).number(0, n, numbers)
+        cells = GroupSums.of_floats(sums, numbers, len(numbered))
+        return _restored(batches, numbered, cells)
+
     def _forget(self) -> None:
         self._floats: Sums | None = None
         self._order: NDArray[np.int64] | None = None
@@ -271,6 +280,8 @@ class GroupedLogLoss(Statistics):
         ValueError, TypeError
             As of `update`; and where counts show that these rows were never added.
         """
+        if not self._group_sums.exact:
+            raise_not_exact()
         problem = self._batches.read(y_true, y_score, sample_weight)
         self._add(problem, groups, take_away=True)
         return self
