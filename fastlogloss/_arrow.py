@@ -223,6 +223,9 @@ def open_stream(source: Any, columns: Columns) -> Any:
 
         columns.check(source.columns)
         source = source.select(*map(ColumnExpression, columns.names))
+    elif module == "pyspark" and hasattr(source, "columns"):
+        columns.check(source.columns)
+        return _of_spark(source, columns.names)
     if hasattr(source, "__arrow_c_stream__"):
         reader = pyarrow.RecordBatchReader.from_stream(source)
     elif hasattr(source, "to_reader"):  # a scanner
@@ -236,3 +239,16 @@ def open_stream(source: Any, columns: Columns) -> Any:
         )
     columns.check(reader.schema.names)
     return reader
+
+
+def _of_spark(source: Any, names: list[str]) -> Any:
+    """A reader of some columns of a Spark data frame, whose streams take no dots."""
+    from pyspark.sql.functions import col
+
+    pyarrow = import_pyarrow()
+    quoted = [f"`{name.replace('`', '``')}`" for name in names]
+    numbered = [col(name).alias(f"c{i}") for i, name in enumerate(quoted)]
+    reader = pyarrow.RecordBatchReader.from_stream(source.select(*numbered))
+    named = [f.with_name(name) for f, name in zip(reader.schema, names, strict=True)]
+    batches = (batch.rename_columns(names) for batch in reader)
+    return pyarrow.RecordBatchReader.from_batches(pyarrow.schema(named), batches)

@@ -173,8 +173,8 @@ class LogLossAccumulator(Statistics):
         ----------
         source : object with ``__arrow_c_stream__``, or a pyarrow dataset or scanner
             Such as tables and readers of pyarrow, frames of polars and what their
-            `collect_batches` returns, relations of DuckDB and frames of pandas. It
-            needs pyarrow.
+            `collect_batches` returns, relations of DuckDB and frames of pandas and
+            Spark. It needs pyarrow.
         label : str
             The column of the labels; with `soft_targets` that of the targets, or
             columns of them as of `proba`.
