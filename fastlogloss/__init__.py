@@ -1,11 +1,9 @@
 """Log loss for scikit-learn: exact, validated, at the speed of memory."""
 
-from fastlogloss.accumulator import LogLossAccumulator
-from fastlogloss.comparison import LogLossComparison, compare_log_loss
+import importlib
+
 from fastlogloss.derivatives import log_loss_gradient, log_loss_gradient_hessian
-from fastlogloss.groups import GroupedLogLoss, log_loss_by_group
 from fastlogloss.metrics import d2_log_loss_score, log_loss, sample_log_loss
-from fastlogloss.multilabel import multilabel_log_loss
 from fastlogloss.prepared import LogLoss
 from fastlogloss.sklearn_patch import (
     patch_sklearn,
@@ -40,12 +38,26 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def __getattr__(name):
-    # Scorers subclass scikit-learn's, whose import takes a second: when first used.
-    if name.endswith("_scorer") and name in __all__:
-        from fastlogloss import scorers
+# Imported when first used: scorers subclass scikit-learn's, whose import takes a second,
+# and sums that merge are made of many rooms.
+_MODULES = {
+    "GroupedLogLoss": "groups",
+    "LogLossAccumulator": "accumulator",
+    "LogLossComparison": "comparison",
+    "compare_log_loss": "comparison",
+    "d2_log_loss_scorer": "scorers",
+    "log_loss_by_group": "groups",
+    "make_log_loss_scorer": "scorers",
+    "multilabel_log_loss": "multilabel",
+    "neg_log_loss_logits_scorer": "scorers",
+    "neg_log_loss_scorer": "scorers",
+}
 
-        return getattr(scorers, name)
+
+def __getattr__(name):
+    if name in _MODULES:
+        module = importlib.import_module(f"fastlogloss.{_MODULES[name]}")
+        return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
