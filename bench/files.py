@@ -70,12 +70,10 @@ def command(path, by):
     from fastlogloss.cli import main
 
     options = [option for name in by for option in ("--by", name)]
+    options += ["--format", "json"]
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        main(
-            ["score", path, "--label", "y", "--proba", "p", "--format", "json"]
-            + options
-        )
+        main(["score", path, "--label", "y", "--proba", "p", *options])
     return json.loads(out.getvalue())["loss"]
 
 

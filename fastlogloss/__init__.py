@@ -38,8 +38,8 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-# Imported when first used: scorers subclass scikit-learn's, whose import takes a second,
-# and sums that merge are made of many rooms.
+# Imported when first used: scorers subclass scikit-learn's, whose import takes a
+# second, and sums that merge are made of many rooms.
 _MODULES = {
     "GroupedLogLoss": "groups",
     "LogLossAccumulator": "accumulator",

@@ -252,16 +252,13 @@ FILES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_files(name, case, tmp_path):
     FILES[name](tmp_path / name)
-    options = []
+    options = ["--by", "country", "--format", "json"]
     for key, value in case.items():
         text = ",".join(value) if isinstance(value, list) else value
         options += [f"--{key}", text]
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        main(
-            ["score", str(tmp_path / name), *options, "--by", "country"]
-            + ["--format", "json"]
-        )
+        main(["score", str(tmp_path / name), *options])
     found, expected = json.loads(out.getvalue()), in_one_update(case, ["country"])
     assert found["loss_sum"] == expected.total().loss_sum
     assert found["loss"] == expected.total().loss
