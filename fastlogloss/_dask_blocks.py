@@ -159,8 +159,8 @@ def _check_may_compute(unknown: list[Rows], may_compute: bool) -> None:
         how = "compute_chunk_sizes()" if arrays else "to_dask_array(lengths=True)"
         hint = "" if arrays else ", or leave them to compute=True"
         raise ValueError(
-            f"{names} and the other arguments do not pair block by block, and lengths "
-            f"of the blocks of {names} are unknown: {how} makes them known{hint}"
+            "the arguments do not pair block by block, and the lengths of the blocks of "
+            f"{names} are unknown: {how} makes them known{hint}"
         )
 
 

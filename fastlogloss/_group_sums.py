@@ -84,7 +84,7 @@ class GroupSums:
     @classmethod
     def _of(cls, n_classes: int, layout: Matrix, cells: Matrix) -> "GroupSums":
         made = cls(n_classes)
-        made._layout, made._size = layout, cells.shape[1]
+        made._layout, made._size = layout.copy(), cells.shape[1]
         made._memory, made._first = _new_memory(cells.size)
         made.n_groups = len(cells)
         made._used[:] = cells
@@ -96,7 +96,7 @@ class GroupSums:
         return GroupSums._of, (self.n_classes, self._layout, self._used.copy())
 
     def copy(self) -> "GroupSums":
-        return GroupSums._of(self.n_classes, self._layout.copy(), self._used)
+        return GroupSums._of(self.n_classes, self._layout, self._used)
 
     @property
     def _cells(self) -> Matrix:
@@ -167,7 +167,7 @@ class GroupSums:
 
     def kept(self, numbers: NDArray[np.int64]) -> "GroupSums":
         """These groups alone, numbered anew."""
-        return GroupSums._of(self.n_classes, self._layout.copy(), self._cells[numbers])
+        return GroupSums._of(self.n_classes, self._layout, self._cells[numbers])
 
     def add(
         self,

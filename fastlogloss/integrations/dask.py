@@ -224,6 +224,8 @@ def _checked_shape(dask: Any, name: str, value: Any) -> tuple[Any, ...]:
         raise ValueError(
             f"{name} must be of shape {_SHAPES[argument]}, got {tuple(shape)}{hint}"
         )
+    if shape[0] == 0:
+        raise ValueError(f"{name} holds no rows")
     must, kinds = _DTYPES[argument]
     of_columns = len(shape) == 2 and hasattr(value, "dtypes")
     for dtype in value.dtypes if of_columns else [getattr(value, "dtype", None)]:
