@@ -1,5 +1,6 @@
 """Dask: whatever the blocks and the scheduler, the sums are those of one machine."""
 
+import contextlib
 import logging
 import os
 import pickle
@@ -593,25 +594,30 @@ def test_batches_that_were_sent(labels):
         assert sent(found) == LogLossAccumulator(classes).update(labels, p, W)
 
 
-@pytest.fixture(scope="module")
-def client():
+@contextlib.contextmanager
+def two_workers():
+    """Two worker processes of `distributed`, on this machine alone."""
     cluster = distributed.LocalCluster(
         n_workers=2,
         threads_per_worker=1,
         processes=True,
         host="127.0.0.1",
-        dashboard_address=None,
-        silence_logs=logging.CRITICAL,  # of the worker that is killed
+        dashboard_address="127.0.0.1:0",  # with None, port 8787 is taken or warned of
+        silence_logs=logging.CRITICAL,  # of a worker that is killed
     )
     with cluster, distributed.Client(cluster, timeout=60) as client:
         yield client
 
 
-class TestCluster:
-    """Two worker processes of `distributed`, on this machine alone."""
+@pytest.fixture(scope="class")
+def client():
+    with two_workers() as client:
+        yield client
 
+
+class TestCluster:
     @pytest.fixture(autouse=True)
-    def on_it(self, client, one_thread):
+    def on_it(self, one_thread, client):
         with dask.config.set(scheduler=client):
             yield
 
@@ -636,30 +642,31 @@ class TestCluster:
             log_loss(y, q)
         assert [w.filename for w in found] == [__file__]
 
-    @pytest.mark.parametrize("by", [None, G], ids=["all", "groups"])
-    def test_a_worker_is_killed(self, client, tmp_path, by):
-        """In the middle of the work: its blocks are added again, by the others."""
 
-        def slow(block, block_info=None):
-            time.sleep(0.05)
-            (tmp_path / f"{block_info[0]['chunk-location'][0]}-{os.getpid()}").touch()
-            return block
+@pytest.mark.parametrize("by", [None, G], ids=["all", "groups"])
+def test_a_worker_is_killed(tmp_path, by):
+    """In the middle of the work: its blocks are added again, by the other one."""
 
-        client.wait_for_workers(2, timeout=60)  # one may have been killed before
-        y, p = arrays(Y, P, chunks=20)
-        y = y.map_blocks(slow, meta=np.empty(0, int))
+    def slow(block, block_info=None):
+        time.sleep(0.05)
+        number = block_info[0]["chunk-location"][0]
+        (tmp_path / f"{number}-{os.getpid()}").touch()
+        return block
+
+    def done():
+        return [path.name.partition("-")[0] for path in tmp_path.iterdir()]
+
+    y, p = arrays(Y, P, chunks=20)
+    y = y.map_blocks(slow, meta=np.empty(0, int))
+    with two_workers() as client:
         future = client.compute(log_loss(y, p, by=by, compute=False))
-        workers = set(client.run(os.getpid).values())
         deadline = time.monotonic() + 60
-        while len([*tmp_path.iterdir()]) < 15:
+        while len(done()) < 15:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        victim = min(workers)
-        os.kill(victim, signal.SIGKILL)
-        n_done = len([*tmp_path.iterdir()])
-        assert n_done < 50
-        expected = PLAIN if by is None else log_loss_by_group(Y, P, G)
+        os.kill(min(client.run(os.getpid).values()), signal.SIGKILL)
+        assert len(set(done())) < 50
+        expected = PLAIN if by is None else log_loss_by_group(Y, P, by)
         assert future.result(timeout=60) == expected
-        names = [path.name.split("-") for path in tmp_path.iterdir()]
-        assert len({block for block, _ in names}) == 50
-        assert len(names) > 50  # those that were lost with it
+    assert len(set(done())) == 50
+    assert len(done()) > 50  # those that were lost, again
