@@ -246,7 +246,7 @@ class TestMoreFrames:
         assert log_loss(y, p, by=G) == log_loss_by_group(Y, P, G)
         assert log_loss(y, p) == PLAIN
         late = log_loss(y, p, compute=False)
-        with pytest.raises(ValueError, match=r"y has 10 rows in block 0, but p has 90"):
+        with pytest.raises(ValueError, match=r"y has \d0 rows in block \d, but p has \d0"):
             late.compute()
         with pytest.raises(ValueError, match="y has 999 rows, but p has 1000"):
             log_loss(in_parts(FRAME.y[1:], [9, 900, 90]), p)

@@ -13,6 +13,7 @@ D. Tasks return what there is to warn of, and whoever computes the result warns,
    warnings of workers are seen by nobody.
 """
 
+import functools
 import math
 import warnings
 from collections.abc import Callable, Iterable
@@ -23,6 +24,8 @@ import numpy as np
 from fastlogloss._columns import check_columns, column_names
 from fastlogloss._dask_blocks import (
     Block,
+    Key,
+    Tasks,
     import_dask,
     in_blocks,
     is_array,
@@ -164,17 +167,20 @@ def log_loss(
         )
     if is_frame(p):
         check_columns(column_names(p), empty.classes, "p")
-    rows = in_blocks(dask, given)
-    part = _tree(dask, empty, [*given], paired(dask, rows, bool(compute)))
+    rows, sources = in_blocks(dask, given)
+    tasks = Tasks(sources)
+    root = _tree(tasks, empty, [*given], paired(tasks, rows, bool(compute)))
     if not compute:
-        return dask.delayed(finished)(part)
+        return tasks.delayed(tasks.add("log-loss", finished, root))
     try:
-        return finished(part.compute())
+        return finished(tasks.delayed(root).compute())
     except UnequalBlocks:
         if {r.is_frame for r in rows if r.lengths is None} != {True}:
             raise
-    rows = with_lengths(dask, rows)
-    return finished(_tree(dask, empty, [*given], paired(dask, rows, True)).compute())
+    tasks = Tasks(sources)
+    rows = with_lengths(tasks, rows)
+    root = _tree(tasks, empty, [*given], paired(tasks, rows, True))
+    return finished(tasks.delayed(root).compute())
 
 
 def _by_name(dask: Any, y: Any, p: Any, weights: Any, by: Any) -> dict[str, Any]:
@@ -236,37 +242,42 @@ def _checked_shape(dask: Any, name: str, value: Any) -> tuple[Any, ...]:
 
 
 def _tree(
-    dask: Any, empty: Accumulator, names: list[str], blocks: Iterable[Block]
-) -> Any:
-    """A delayed `Part` of all blocks."""
-    add, merge = dask.delayed(log_loss_of_block), dask.delayed(merge_log_losses)
-    parts = [add(empty, names, *block) for block in blocks]
-    while len(parts) > 1:
-        starts = range(0, len(parts), _BRANCHES)
-        parts = [merge(parts[i : i + _BRANCHES]) for i in starts]
-    return parts[0]
+    tasks: Tasks, empty: Accumulator, names: list[str], blocks: Iterable[Block]
+) -> Key:
+    """Tasks that make a `Part` of all blocks; the last of them."""
+    keys = []
+    for block in blocks:
+        # Where among the packs, and which entry, is what each argument takes.
+        packs = [*dict.fromkeys(key for part in block.pieces for key, _ in part)]
+        at = {key: i for i, key in enumerate(packs)}
+        pieces = [[(at[key], i) for key, i in part] for part in block.pieces]
+        block = block._replace(pieces=pieces)
+        add = functools.partial(log_loss_of_block, empty, names, block)
+        keys.append(tasks.add("log-loss-of-block", add, *packs))
+    while len(keys) > 1:
+        starts = range(0, len(keys), _BRANCHES)
+        some = [keys[i : i + _BRANCHES] for i in starts]
+        keys = [tasks.add("merge-log-loss", merge_log_losses, *few) for few in some]
+    return keys[0]
 
 
 def log_loss_of_block(
-    empty: Accumulator,
-    names: list[str],
-    number: int,
-    first: int | None,
-    n: int | None,
-    pieces: list[list[Any]],
+    empty: Accumulator, names: list[str], block: Block, *packs: tuple[Any, ...]
 ) -> Part:
-    """What the task of a block returns; its name is what dashboards show."""
+    """What the task of a block returns."""
+    number, first, n, pieces = block
     found = empty.copy()
     if n == 0:
         return Part(found, None)
-    of = dict(zip(names, map(joined, pieces), strict=True))
+    values = (joined([packs[k][i] for k, i in part]) for part in pieces)
+    of = dict(zip(names, values, strict=True))
     for name, values in of.items():
         n_wanted = len(of["p"]) if n is None else n
         if len(values) != n_wanted:
             other = f", but p has {n_wanted}" if n is None else f" instead of {n}"
             raise UnequalBlocks(
                 f"{name} has {len(values)} rows in block {number}{other}; "
-                "compute_chunk_sizes() finds the sizes of chunks"
+                "compute_chunk_sizes() or to_dask_array(lengths=True) find lengths"
             )
     y, p, weights = of.pop("y"), of.pop("p"), of.pop("sample_weight", None)
     if len(p) == 0:
@@ -300,7 +311,7 @@ def _of_whole(raised: Exception, row: Callable[[int], str] = str) -> Exception:
     return kind(reworded(str(error), _NAMES, row, key="column {} of by".format))
 
 
-def merge_log_losses(parts: list[Part]) -> Part:
+def merge_log_losses(*parts: Part) -> Part:
     """What the task of a node of the tree returns; its parts stay as they are."""
     found = parts[0].found.copy()
     try:
