@@ -246,7 +246,9 @@ class TestMoreFrames:
         assert log_loss(y, p, by=G) == log_loss_by_group(Y, P, G)
         assert log_loss(y, p) == PLAIN
         late = log_loss(y, p, compute=False)
-        with pytest.raises(ValueError, match=r"y has \d0 rows in block \d, but p has \d0"):
+        with pytest.raises(
+            ValueError, match=r"y has \d0 rows in block \d, but p has \d0"
+        ):
             late.compute()
         with pytest.raises(ValueError, match="y has 999 rows, but p has 1000"):
             log_loss(in_parts(FRAME.y[1:], [9, 900, 90]), p)
@@ -464,7 +466,9 @@ class TestErrors:
             ("sample_weight must be of shape", (y, p, p[:, None]), {}),
             ("y must be of shape", (q, p), {}),
             ("by must be of shape", (y, p, None, q), {}),
+            ("y is no array", ([[1], [1, 2]], p), {}),
             ("by must have at least one column", (y, p, None, ()), {}),
+            ("column 0 of by must be of", (y, p, None, [df[["g", "y"]], y]), {}),
             ("p is for 3 classes, but classes has 2", (y, q), {"classes": [0, 1]}),
             ("p is for 2 classes, but classes has 3", (y, p), {"classes": [0, 1, 2]}),
             ("classes must be at least two", (y, p), {"classes": [0]}),

@@ -221,9 +221,9 @@ def _checked_shape(dask: Any, name: str, value: Any) -> tuple[Any, ...]:
     else:
         shape = getattr(value, "shape", None)
         if not isinstance(shape, tuple):
-            shape = (len(value),) if argument == "by" else np.shape(value)
+            shape = (len(value),) if argument == "by" else _shape_of_list(name, value)
     width = 1 if len(shape) == 1 else shape[1] if len(shape) == 2 else 0
-    is_table = argument == "p" or (argument == "by" and hasattr(value, "columns"))
+    is_table = name == "p" or (name == "by" and hasattr(value, "columns"))
     is_flat = argument != "sample_weight" or len(shape) == 1
     if not (width == 1 or (is_table and width > 1)) or not is_flat:
         hint = "; compute_chunk_sizes() makes it known" if math.isnan(width) else ""
@@ -239,6 +239,13 @@ def _checked_shape(dask: Any, name: str, value: Any) -> tuple[Any, ...]:
         if kind in kinds:
             raise ValueError(f"{name} must hold {must}, got the dtype {dtype}")
     return tuple(shape)
+
+
+def _shape_of_list(name: str, values: Any) -> tuple[int, ...]:
+    try:
+        return np.shape(values)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array: {error}") from None
 
 
 def _tree(
