@@ -1,7 +1,6 @@
 """Columns of an Arrow stream -> problems, batch by batch; errors that name columns."""
 
 import difflib
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from fastlogloss._arrow_arrays import (
 )
 from fastlogloss._batches import Batches
 from fastlogloss._engine import Sums
-from fastlogloss._errors import Index, Names, Objection, shortened
+from fastlogloss._errors import Index, Names, Objection, reworded, shortened
 from fastlogloss._labels import Codes, Encoded
 from fastlogloss._losses import warn_of_sums
 from fastlogloss._problem import Problem
@@ -24,11 +23,6 @@ Add = Callable[[Problem, Any], Sums]  # what takes a problem and the keys of its
 
 # Batches and files that datasets read ahead: what they hold is memory.
 READAHEAD = {"batch_readahead": 4, "fragment_readahead": 1}
-# Words of messages about arrays; texts in quotation marks are the caller's.
-_WORDS = re.compile(
-    r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\brow (\d+)(?:, column (\d+))?"
-    r"|\bcolumn (\d+) of groups\b|\b(?:y_score|y_true|sample_weight|groups)\b"
-)
 
 
 class Columns:
@@ -137,29 +131,24 @@ class Columns:
         raise reworded
 
     def _in_words_of_columns(self, words: str, first: int) -> str:
-        texts = {
+        names = {
             "y_score": text_of(self.scores),
             "y_true": text_of(self.label),
             "sample_weight": text_of(self.weight),
             "groups": text_of(self.by),
         }
+        scores = self.scores if len(self.scores) > 1 else ()
 
-        def of_columns(found: re.Match[str]) -> str:
-            row, column, part = found.groups()
-            if row is not None:
-                text = f"row {first + int(row)}"
-                if column is None:
-                    return text
-                names = self.scores
-                named = len(names) > 1 and int(column) < len(names)
-                return f"{text}, column " + (
-                    repr(names[int(column)]) if named else column
-                )
-            if part is not None:
-                return f"column {self.by[int(part)]!r}"
-            return texts.get(found.group(), found.group())
+        def column(j: int) -> str:
+            return f"column {scores[j]!r}" if j < len(scores) else f"column {j}"
 
-        return _WORDS.sub(of_columns, words)
+        return reworded(
+            words,
+            names,
+            lambda i: f"row {first + i}",
+            column,
+            lambda j: f"column {self.by[j]!r}",
+        )
 
 
 class _FromRow(Names):

@@ -6,8 +6,9 @@ here is in a hurry, but little is allocated: rows are looked at in chunks.
 
 import functools
 import math
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
@@ -20,6 +21,11 @@ R = TypeVar("R")
 Index = tuple[int, ...]  # of a row, or a row and a column
 
 CHUNK = 65536  # numbers
+# Words of messages about arrays; texts in quotation marks are the caller's.
+_WORDS = re.compile(
+    r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\brow (\d+)(?:, column (\d+))?"
+    r"|\bcolumn (\d+) of groups\b|\b(?:y_score|y_true|sample_weight|groups)\b"
+)
 
 
 class Names(NamedTuple):
@@ -144,6 +150,36 @@ def find_missing(array: Array) -> Index | None:
 
 def place(at: Index) -> str:
     return f"row {at[0]}" if len(at) == 1 else f"row {at[0]}, column {at[1]}"
+
+
+def reworded(
+    words: str,
+    names: Mapping[str, str],
+    row: Callable[[int], str],
+    column: Callable[[int], str] = "column {}".format,
+    key: Callable[[int], str] = "column {} of groups".format,
+) -> str:
+    """Words on the arrays of a batch as words on what the batch is a part of.
+
+    Parameters
+    ----------
+    words : str
+    names : mapping
+        What to call ``y_score``, ``y_true``, ``sample_weight`` and ``groups``.
+    row, column, key : callable
+        What to call a row of the batch, a column of the scores, and one of the keys.
+    """
+
+    def of_whole(found: re.Match[str]) -> str:
+        number, of_scores, of_keys = found.groups()
+        if number is not None:
+            text = row(int(number))
+            return text if of_scores is None else f"{text}, {column(int(of_scores))}"
+        if of_keys is not None:
+            return key(int(of_keys))
+        return names.get(found.group(), found.group())
+
+    return _WORDS.sub(of_whole, words)
 
 
 def shortened(labels: Sequence[Any]) -> str:

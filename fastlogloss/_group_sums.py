@@ -91,7 +91,7 @@ class GroupSums:
     ) -> "GroupSums":
         made = cls(n_classes)
         made.exact = exact
-        made._layout, made._size = layout, cells.shape[1]
+        made._layout, made._size = layout.copy(), cells.shape[1]
         made._memory, made._first = _new_memory(cells.size)
         made.n_groups = len(cells)
         made._used[:] = cells
@@ -221,7 +221,7 @@ class GroupSums:
 
     def kept(self, numbers: NDArray[np.int64] | slice) -> "GroupSums":
         """These groups alone, numbered anew."""
-        parts = self._layout.copy(), self._cells[numbers], self.exact
+        parts = self._layout, self._cells[numbers], self.exact
         return GroupSums._of(self.n_classes, *parts)
 
     def add(

@@ -75,7 +75,8 @@ class _Numbers(Codec):
         if domain == "f":
             codes = _float_codes(values.astype(np.float64), missing)
         else:
-            codes = np.require(values, values.dtype.kind + "8", "C").view(np.int64)
+            codes = np.require(values, values.dtype.kind + "8", ["C", "A"])
+            codes = codes.view(np.int64)
             if missing is not None:
                 codes = np.where(missing, 0, codes)
             if domain == "u" and (values.itemsize < 8 or codes.min(initial=0) >= 0):

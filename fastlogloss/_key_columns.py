@@ -201,7 +201,7 @@ class Lookup:
         if isinstance(self.table, RecordTable):
             self.table.encode(codes, out)
         else:
-            self.table.number(np.ascontiguousarray(codes, np.int64), out, missing)
+            self.table.number(np.require(codes, np.int64, ["C", "A"]), out, missing)
         before = len(self.numbers)
         if len(self.table) > before:
             new = np.flatnonzero(out >= before)[::-1]

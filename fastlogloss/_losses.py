@@ -248,6 +248,15 @@ def warn_of_sums(
     p: Array, names: Names, first: int = 0, precision: np.dtype[Any] = FLOAT64
 ) -> None:
     """Warn of the row from `first` on whose sum is furthest from 1, if it is far."""
+    words = words_on_sums(p, names, first, precision)
+    if words is not None:
+        warnings.warn(words, UserWarning, stacklevel=caller_level())
+
+
+def words_on_sums(
+    p: Array, names: Names, first: int = 0, precision: np.dtype[Any] = FLOAT64
+) -> str | None:
+    """What `warn_of_sums` says; None where no sum is far from 1."""
     worst, worst_total = 0, 1.0
     for _, _, row, total in worst_rows(p, first):
         if math.isnan(total):
@@ -256,13 +265,11 @@ def warn_of_sums(
             worst, worst_total = row, total
     eps, _ = limits(precision, 2)
     if abs(worst_total - 1.0) <= sum_tolerance(eps):
-        return
-    warnings.warn(
+        return None
+    return (
         f"The rows of {names.scores} do not sum to one. Make sure to pass "
         f"probabilities. The worst is {names.place((worst,))}, which sums to "
-        f"{worst_total}.",
-        UserWarning,
-        stacklevel=caller_level(),
+        f"{worst_total}."
     )
 
 
