@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fastlogloss._arrow_arrays import (
@@ -21,6 +21,7 @@ from fastlogloss._losses import warn_of_sums
 from fastlogloss._problem import Problem
 
 Add = Callable[[Problem, Any], Sums]  # what takes a problem and the keys of its rows
+Sift = Callable[[Any], Any]  # what leaves rows out of a batch
 
 # Batches and files that datasets read ahead: what they hold is memory.
 READAHEAD = {"batch_readahead": 4, "fragment_readahead": 1}
@@ -193,14 +194,21 @@ def _names(given: Any, argument: str) -> tuple[str, ...]:
 
 def feed(source: Any, columns: Columns, add: Add) -> None:
     """Add all rows of a source, batch by batch."""
-    reader = open_stream(source, columns)
-    first, warns = 0, True
-    for batch in reader:
-        if len(batch):
-            warns = not columns.add(batch, first, add, warns) and warns
-            first += len(batch)
-    if not first:
+    if not feed_batches(open_stream(source, columns), columns, add):
         raise ValueError("the source holds no rows")
+
+
+def feed_batches(
+    batches: Iterable[Any], columns: Columns, add: Add, sift: Sift | None = None
+) -> int:
+    """Add the rows of batches, or those that a sift leaves; how many there were."""
+    first, warns = 0, True
+    for batch in batches:
+        left = batch if sift is None or not len(batch) else sift(batch)
+        if len(left):
+            warns = not columns.add(left, first, add, warns) and warns
+        first += len(batch)
+    return first
 
 
 def open_stream(source: Any, columns: Columns) -> Any:

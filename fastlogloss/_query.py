@@ -40,7 +40,7 @@ from fastlogloss._statistics import Sums
 Expression = Any  # of an engine; it has + - * / & < <= > >=
 Selection = dict[str, Expression]
 
-_LEAST, _MOST = 2.0**-300, 2.0**300  # of weights, as of exact sums
+LEAST, MOST = 2.0**-300, 2.0**300  # of weights, as of exact sums
 # Without weights these are the same sums.
 _SAME = {"w2l": "wl", "w3l": "wl", "w3l2": "w2l2"}
 
@@ -141,7 +141,7 @@ class Query:
         wrong = lit(0)
         if self.is_weighted:
             w = words.absolute(col("w"))
-            in_range = (w <= lit(_MOST)) & (w >= lit(_LEAST))
+            in_range = (w <= lit(MOST)) & (w >= lit(LEAST))
             zero = words.equal(w, lit(0.0))
             wrong = choose(in_range, wrong, choose(zero, wrong, lit(3)))
         low, high = (-math.inf, math.inf) if self._logits else (0.0, 1.0)
@@ -307,17 +307,23 @@ def read(found: Mapping[str, Any], n_classes: int) -> Found:
     Parameters
     ----------
     found : mapping
-        Arrays or sequences of numbers; None is the sum of no rows.
+        Arrays of numbers, or sequences in which None is the sum of no rows.
     n_classes : int
     """
 
     def counts(name: str) -> NDArray[np.int64]:
         if name not in found:
             return np.zeros(n_groups, np.int64)
-        return np.array([0 if x is None else int(x) for x in found[name]], np.int64)
+        given = found[name]
+        if not isinstance(given, np.ndarray):
+            given = [0 if x is None else int(x) for x in given]
+        return np.array(given, np.int64)
 
     def floats(name: str) -> NDArray[np.float64]:
-        return np.array([0.0 if x is None else float(x) for x in found[name]])
+        given = found[name]
+        if not isinstance(given, np.ndarray):
+            given = [0.0 if x is None else float(x) for x in given]
+        return np.array(given, np.float64)
 
     n_groups = len(found["n_rows"])
     rows, zeros = counts("n_rows"), counts("n_zero_weights")

@@ -175,6 +175,9 @@ class GroupedLogLoss(Statistics):
         numbers = np.empty(n, np.int64)
         numbered.reader(keys, n).number(0, n, numbers)
         cells = GroupSums.of_floats(sums, numbers, len(numbered))
+        kept = np.flatnonzero(cells.n_rows)  # some groups have none that is valid
+        if len(kept) < len(numbered):
+            numbered, cells = numbered.kept(kept), cells.kept(kept)
         return _restored(batches, numbered, cells)
 
     def _forget(self) -> None:
