@@ -95,7 +95,7 @@ class Sift:
             batch = self._without(batch, nulls, f"{name} is null")
         return batch
 
-    def _without(self, batch: Any, wrong: Array, reason: str) -> Any:
+    def _without(self, batch: Any, wrong: Any, reason: str) -> Any:
         n = int(np.count_nonzero(wrong))
         if not n:
             return batch
