@@ -215,14 +215,14 @@ def open_stream(source: Any, columns: Columns) -> Any:
     """A reader of record batches that have the columns, and maybe others."""
     pyarrow = import_pyarrow()
     module = type(source).__module__.partition(".")[0]
-    if hasattr(source, "scanner") and hasattr(source, "schema"):  # a dataset
-        columns.check(source.schema.names)
-        return source.scanner(columns=columns.names, **READAHEAD).to_reader()
     if module == "pandas" and hasattr(source, "iloc") and hasattr(source, "columns"):
         texts = [str(name) for name in source.columns]
         columns.check(texts)
         part = source.iloc[:, [texts.index(name) for name in columns.names]]
         return pyarrow.Table.from_pandas(part, preserve_index=False).to_reader()
+    if hasattr(source, "scanner") and hasattr(source, "schema"):  # a dataset
+        columns.check(source.schema.names)
+        return source.scanner(columns=columns.names, **READAHEAD).to_reader()
     if module == "polars" and hasattr(source, "get_columns"):
         columns.check(source.columns)
         source = source.select(columns.names)

@@ -193,7 +193,7 @@ def _of_engine(frame: Any, asked: _Asked, lazy: bool) -> Any:
     _, columns = asked.columns()
     batches, columns = asked.columns(len(columns.scores))
     source = LazyColumns(frame, columns)
-    source.check_numbers()
+    source.check_types()
     are_text = source.are_labels_text
     if are_text is not None:
         asked.check_labels(batches, are_text, source.text_of(*columns.label))
