@@ -25,6 +25,7 @@ COMPILED = sorted((ROOT / "_kernels").glob("*.so")) + sorted(
 )
 PUBLIC_MODULES = (
     "fastlogloss.derivatives",
+    "fastlogloss.integrations.frames",
     "fastlogloss.metrics",
     "fastlogloss.multilabel",
     "fastlogloss.prepared",
