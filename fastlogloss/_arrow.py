@@ -225,7 +225,8 @@ def open_stream(source: Any, columns: Columns) -> Any:
         return source.scanner(columns=columns.names, **READAHEAD).to_reader()
     if module == "polars" and hasattr(source, "get_columns"):
         columns.check(source.columns)
-        source = source.select(columns.names)
+        # To select() some names are patterns.
+        source = type(source)([source.get_column(name) for name in columns.names])
     elif module in ("duckdb", "_duckdb") and hasattr(source, "columns"):
         from duckdb import ColumnExpression
 

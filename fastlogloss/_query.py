@@ -22,8 +22,7 @@ Design
 import math
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
-from functools import reduce
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -121,10 +120,14 @@ class Query:
         for w, name in zip(weight, self.columns.weight, strict=True):
             first[w] = words.number(col(name))
         yield first
-        code = lit(-1)
-        for j, label in reversed([*enumerate(self.batches.classes)]):
-            code = words.choose(words.equal(col("y"), lit(label)), lit(j), code)
-        yield _kept(words, *self.keys, *self._scores, *weight) | {"k": code}
+        code = _in_a_tree(
+            lambda a, b: a + b,
+            [
+                words.choose(words.equal(col("y"), lit(label)), lit(j), lit(0))
+                for j, label in enumerate(self.batches.classes, 1)
+            ],
+        )
+        yield _kept(words, *self.keys, *self._scores, *weight) | {"k": code - lit(1)}
         kept = _kept(words, *self.keys, "k", *weight)
         yield kept | {"wrong": self._wrong(words)} | self._picked(words)
         kept = _kept(words, *self.keys, "k", "wrong", *weight)
@@ -145,9 +148,8 @@ class Query:
             zero = words.equal(w, lit(0.0))
             wrong = choose(in_range, wrong, choose(zero, wrong, lit(3)))
         low, high = (-math.inf, math.inf) if self._logits else (0.0, 1.0)
-        for s in self._scores:
-            is_valid = (col(s) >= lit(low)) & (col(s) <= lit(high))
-            wrong = choose(is_valid, wrong, lit(2))
+        bounds = [(col(s) >= lit(low)) & (col(s) <= lit(high)) for s in self._scores]
+        wrong = choose(_in_a_tree(lambda a, b: a & b, bounds), wrong, lit(2))
         return choose(col("k") >= lit(0), wrong, lit(1))
 
     def _picked(self, words: Words) -> Selection:
@@ -157,14 +159,19 @@ class Query:
             s = col("s0")
             other = (lit(0.0) if self._logits else lit(1.0)) - s
             return {"z": choose(words.equal(col("k"), lit(1)), s, other)}
-        z = col("s0")
-        for j, s in enumerate(self._scores):
-            if j:
-                z = choose(words.equal(col("k"), lit(j)), col(s), z)
+        k = col("k")
+
+        def picked(low: int, high: int) -> Expression:
+            if high - low == 1:
+                return col(self._scores[low])
+            middle = (low + high) // 2
+            return choose(k < lit(middle), picked(low, middle), picked(middle, high))
+
+        z = picked(0, len(self._scores))
         if self._logits:
             top = words.greatest(*map(col, self._scores))
             return {"z": z, "top": top} | _kept(words, *self._scores)
-        total = reduce(lambda a, b: a + b, map(col, self._scores))
+        total = _in_a_tree(lambda a, b: a + b, [*map(col, self._scores)])
         is_one = words.absolute(total - lit(1.0)) <= lit(self._tolerance)
         return {"z": z, "off": choose(is_one, lit(0), lit(1))}
 
@@ -204,10 +211,11 @@ class Query:
                 "rest": choose(z < zero, one, words.exp(zero - size)),
             }
         else:
-            rest = zero
+            others = []
             for j, s in enumerate(self._scores):
                 other = words.exp(less(col(s), col("top")))
-                rest = rest + choose(words.equal(col("k"), lit(j)), zero, other)
+                others.append(choose(words.equal(col("k"), lit(j)), zero, other))
+            rest = _in_a_tree(lambda a, b: a + b, others)
             yield {
                 "gap": less(col("top"), col("z")),
                 "first": words.exp(less(col("z"), col("top"))),
@@ -285,6 +293,16 @@ class Query:
             of_class = words.choose(words.equal(col("k"), lit(j)), w, zero)
             found[f"class_{j}"] = total(of_class)
         return found
+
+
+def _in_a_tree(
+    combine: Callable[[Expression, Expression], Expression], terms: list[Expression]
+) -> Expression:
+    """All terms combined; of many classes a chain is deeper than engines go."""
+    while len(terms) > 1:
+        pairs = zip(terms[::2], terms[1::2], strict=False)
+        terms = [combine(*pair) for pair in pairs] + terms[len(terms) // 2 * 2 :]
+    return terms[0]
 
 
 def _kept(words: Words, *names: str) -> Selection:

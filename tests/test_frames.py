@@ -552,6 +552,34 @@ def test_columns_of_one_name():
             log_loss(frame, label="y", proba="p", weight="x")
 
 
+def test_other_libraries(monkeypatch):
+    """Modin, cuDF and what else comes go through a table of Arrow."""
+    question = QUESTIONS["strings"] | {"weight": "w", "label": "y text"}
+    monkeypatch.setattr(nw.Implementation, "is_pandas", lambda self: False)
+    frame = FRAME.to_pandas().assign(other=[object()] * N)
+    assert log_loss(frame, **question, by="k") == truth(question, "k")
+    with pytest.raises(ValueError, match="no column 'q7'"):
+        log_loss(frame, label="y", proba="q7")
+
+
+@pytest.mark.parametrize("kind", ["proba", "logit"])
+def test_many_classes(kind):
+    """As many as make expressions deeper than Python goes, were they chains."""
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(300), 50)
+    if kind == "logit":
+        p = np.log(p)
+    names = [f"p{j}" for j in range(300)]
+    frame = pl.DataFrame(
+        {"y": rng.integers(300, size=50), **dict(zip(names, p.T, strict=True))}
+    )
+    question = {"label": "y", kind: names}
+    exact = LogLossAccumulator(range(300), from_logits=kind == "logit")
+    exact.update(frame["y"].to_numpy(), p)
+    for engine in ("polars", "duckdb"):
+        assert_near(asked(ENGINES[engine], question, frame), exact)
+
+
 def test_names_of_methods():
     columns = ["scanner", "schema", "types", "toDF", "collect_schema", "to_native"]
     frame = pd.DataFrame([[0, 0.2, 1.0, 0, 0, 0], [1, 0.7, 2.0, 0, 0, 0]])

@@ -127,9 +127,7 @@ def log_loss(
         raise ValueError(
             "lazy=True is for lazy frames; this one is in memory (it may have .lazy())"
         )
-    if known is not None and not known.implementation.is_pandas():
-        native = known.to_arrow()
-    return _in_memory(native, asked)
+    return _in_memory(native if known is None else _as_read(known, asked), asked)
 
 
 class _Asked(NamedTuple):
@@ -159,6 +157,16 @@ class _Asked(NamedTuple):
             raise ValueError(
                 f"{words}, but the classes are {which}: {shortened(batches.classes)}"
             )
+
+
+def _as_read(frame: Any, asked: _Asked) -> Any:
+    """The frame as it is if Arrow knows its library; else a table of its columns."""
+    library = frame.implementation
+    if library.is_pandas() or library.is_polars() or library.is_pyarrow():
+        return frame.to_native()
+    _, columns = asked.columns()
+    columns.check(frame.columns)
+    return frame.select(columns.names).to_arrow()
 
 
 def _in_memory(source: Any, asked: _Asked) -> Any:
