@@ -140,8 +140,13 @@ class LazyColumns:
         label = nw.col(at[name])
         if isinstance(batches.classes[0], str):
             label = label.cast(nw.String)
-        elif not (self._type(name).is_integer() or self._type(name).is_float()):
+        elif not self._type(name).is_integer():
             label = label.cast(nw.Float64)
+            for of_class in batches.classes:
+                if float(of_class) != of_class:
+                    raise ValueError(
+                        f"{self.text_of(name)}, which cannot hold the class {of_class}"
+                    )
         columns.label = ("label",)
         columns.scores = tuple(at[name] for name in columns.scores)
         columns.weight = tuple(at[name] for name in columns.weight)

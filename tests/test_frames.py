@@ -236,6 +236,11 @@ class TestEngines:
             in log_loss(frame, label="y", proba="p", lazy=True).collect_schema()
         )
 
+    def test_counts_are_wide(self):
+        frame = log_loss(FRAME.lazy(), label="y", proba="p", eps=0, lazy=True)
+        for name, type_ in frame.collect_schema().items():
+            assert type_ == (pl.Float64 if name.startswith("sum_") else pl.Int64)
+
     @pytest.mark.parametrize("name", ["sum_wl", "N_ROWS", "class_0"])
     @pytest.mark.parametrize("make", ENGINES.values(), ids=ENGINES)
     def test_keys_that_are_called_as_sums(self, make, name):
@@ -475,6 +480,17 @@ class TestTypes:
                 on_invalid="skip",
             )
             assert found.n_samples == 1 + (1 in classes)
+
+    def test_whole_numbers_that_no_double_holds(self, make):
+        classes = [2**60 + 1, 2**60 + 2]
+        question = {"proba": "p", "classes": classes}
+        frame = pl.DataFrame({"y": classes, "p": [0.25, 0.75]})
+        for type_ in (pl.Int64, pl.UInt64):
+            found = asked(make, question, frame.with_columns(pl.col("y").cast(type_)))
+            np.testing.assert_allclose(found.loss, -np.log(0.75), 1e-14)
+        floats = frame.with_columns(pl.col("y").cast(pl.Float64))
+        with pytest.raises(ValueError, match="column 'y' holds"):
+            asked(make, question, floats)
 
     def test_decimals(self, make):
         expected = truth({"label": "i", "proba": "p"}, None, TYPES)
