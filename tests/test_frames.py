@@ -77,6 +77,33 @@ def rows():
 FRAME = rows()
 
 
+def rows_of_all_sizes(rng, n=3000):
+    """Doubles whose bits are random, and others that are near 0, 1 or each other."""
+
+    def between(low, high, size=n):
+        low, high = np.array([low, high]).view(np.int64)
+        return rng.integers(low, high, size).view(np.float64)
+
+    def signed(x):
+        return x * rng.choice([-1, 1], x.shape)
+
+    p = between(5e-324, 1.0)
+    p[::3] = 1 - between(2**-54, 0.5)[::3]
+    s = signed(between(1e-300, 1e5, 3 * n)).reshape(n, 3)
+    s[::3] = s[::3, :1] + rng.normal(0, 1e-9, (n // 3, 3))
+    s[::5, 1] = s[::5, 0]
+    s[rng.random((n, 3)) < 0.05] = np.inf
+    s[rng.random((n, 3)) < 0.05] = -np.inf
+    z = signed(between(5e-324, 1e300))
+    z[::3] = rng.normal(0, 20, n // 3)
+    columns = {"p": p, "p single": p.astype("f4"), "z": z}
+    columns |= {f"s{j}": s[:, j] for j in range(3)}
+    columns |= {"y": rng.integers(2, size=n), "c": rng.integers(3, size=n)}
+    columns["w"] = signed(between(2.0**-299, 2.0**299))
+    columns["v"] = signed(np.exp(rng.normal(size=n)))
+    return pl.DataFrame({"row": np.arange(n), **columns})
+
+
 def of_categories(frame):
     texts = ["y text", "day"]
     return frame.to_pandas().astype(dict.fromkeys(texts, "category"))
@@ -208,6 +235,26 @@ class TestEngines:
     def test_wrapped(self, make, by):
         question = QUESTIONS["strings"] | {"weight": "w"}
         assert_near(asked(make, question, by=by), truth(question, by))
+
+    @pytest.mark.parametrize("seed", range(2))
+    @pytest.mark.parametrize("engine", ["polars", "duckdb"])
+    def test_each_row(self, engine, seed):
+        """Of doubles of all sizes no row hides behind others."""
+        frame = rows_of_all_sizes(np.random.default_rng(seed))
+        for question in (
+            {"proba": "p"},
+            {"proba": "p", "eps": 0},
+            {"proba": "p single", "eps": 0, "weight": "w"},
+            {"logit": "z"},
+            {"logit": "z", "weight": "v"},
+            {"logit": ["s0", "s1"]},
+            {"label": "c", "logit": ["s0", "s1", "s2"], "weight": "v"},
+        ):
+            found = asked(ENGINES[engine], question, frame, by="row")
+            exact = asked(MEMORY["polars"], question, frame, by="row")
+            for name in ("loss", "loss_sum", "weight_sum", "n_samples"):
+                a, b = getattr(found, name), getattr(exact, name)
+                np.testing.assert_allclose(a, b, rtol=1e-13, atol=0)
 
     @pytest.mark.parametrize("make", ENGINES.values(), ids=ENGINES)
     def test_lazy_sums(self, make):

@@ -4,7 +4,7 @@ Design
 ------
 (a) Frames that are in memory are Arrow already, or nearly so: the kernels take them
     batch by batch, and sums are exact. Rejected: one expression for all frames, which
-    takes three times as long in memory and rounds.
+    takes up to four times as long in memory, and rounds.
 (b) What is lazy stays where it is: narwhals' expressions of `_query` run inside the
     engine, and a row for each group leaves it.
 (c) Types are compared before an engine sees them: messages name column and type.
