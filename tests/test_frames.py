@@ -110,7 +110,14 @@ def of_categories(frame):
 
 
 def nullable(frame):
-    return frame.to_pandas().convert_dtypes(dtype_backend="numpy_nullable")
+    frame = frame.to_pandas()
+    names = {"i": "Int", "f": "Float", "b": "boolean"}
+    types = {
+        name: names[t.kind] + (str(8 * t.itemsize) if t.kind != "b" else "")
+        for name, t in frame.dtypes.items()
+        if getattr(t, "kind", "O") in names
+    }
+    return frame.astype(types)
 
 
 MEMORY = {
