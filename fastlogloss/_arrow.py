@@ -1,7 +1,7 @@
 """Columns of an Arrow stream -> problems, batch by batch; errors that name columns."""
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fastlogloss._arrow_arrays import (
@@ -20,6 +20,7 @@ from fastlogloss._losses import warn_of_sums
 from fastlogloss._problem import Problem
 
 Add = Callable[[Problem, Any], Sums]  # what takes a problem and the keys of its rows
+Sift = Callable[[Any], Any]  # what leaves rows out of a batch
 
 # Batches and files that datasets read ahead: what they hold is memory.
 READAHEAD = {"batch_readahead": 4, "fragment_readahead": 1}
@@ -182,31 +183,39 @@ def _names(given: Any, argument: str) -> tuple[str, ...]:
 
 def feed(source: Any, columns: Columns, add: Add) -> None:
     """Add all rows of a source, batch by batch."""
-    reader = open_stream(source, columns)
-    first, warns = 0, True
-    for batch in reader:
-        if len(batch):
-            warns = not columns.add(batch, first, add, warns) and warns
-            first += len(batch)
-    if not first:
+    if not feed_batches(open_stream(source, columns), columns, add):
         raise ValueError("the source holds no rows")
+
+
+def feed_batches(
+    batches: Iterable[Any], columns: Columns, add: Add, sift: Sift | None = None
+) -> int:
+    """Add the rows of batches, or those that a sift leaves; how many there were."""
+    first, warns = 0, True
+    for batch in batches:
+        left = batch if sift is None or not len(batch) else sift(batch)
+        if len(left):
+            warns = not columns.add(left, first, add, warns) and warns
+        first += len(batch)
+    return first
 
 
 def open_stream(source: Any, columns: Columns) -> Any:
     """A reader of record batches that have the columns, and maybe others."""
     pyarrow = import_pyarrow()
     module = type(source).__module__.partition(".")[0]
-    if hasattr(source, "scanner") and hasattr(source, "schema"):  # a dataset
-        columns.check(source.schema.names)
-        return source.scanner(columns=columns.names, **READAHEAD).to_reader()
     if module == "pandas" and hasattr(source, "iloc") and hasattr(source, "columns"):
         texts = [str(name) for name in source.columns]
         columns.check(texts)
         part = source.iloc[:, [texts.index(name) for name in columns.names]]
         return pyarrow.Table.from_pandas(part, preserve_index=False).to_reader()
+    if hasattr(source, "scanner") and hasattr(source, "schema"):  # a dataset
+        columns.check(source.schema.names)
+        return source.scanner(columns=columns.names, **READAHEAD).to_reader()
     if module == "polars" and hasattr(source, "get_columns"):
         columns.check(source.columns)
-        source = source.select(columns.names)
+        # To select() some names are patterns.
+        source = type(source)([source.get_column(name) for name in columns.names])
     elif module in ("duckdb", "_duckdb") and hasattr(source, "columns"):
         from duckdb import ColumnExpression
 

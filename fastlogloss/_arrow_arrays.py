@@ -143,3 +143,11 @@ def width_of(array: Any) -> int | None:
     if types.is_list(array.type) or types.is_large_list(array.type):
         return int(array.value_lengths()[0].as_py()) if len(array) else 0
     return None
+
+
+def n_classes_of(batch: Any, names: Sequence[str]) -> int:
+    """Number of the classes that some columns of scores are for."""
+    if len(names) > 1:
+        return len(names)
+    array = plain(batch.column(names[0])).drop_null()
+    return max(2, width_of(array) or 0)

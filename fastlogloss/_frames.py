@@ -14,11 +14,9 @@ def new_frame(columns: dict[str, Any], backend: str | None = None) -> Any:
     for name in [backend] if backend else _BACKENDS:
         try:
             importlib.import_module(name)
-            narwhals = importlib.import_module("narwhals.stable.v2")
         except ImportError as error:
             missing = error
         else:
+            narwhals = importlib.import_module("narwhals.stable.v2")
             return narwhals.from_dict(columns, backend=name).to_native()
-    raise ImportError(
-        "a data frame needs narwhals and one of pandas, polars and pyarrow"
-    ) from missing
+    raise ImportError("a data frame needs pandas, polars or pyarrow") from missing

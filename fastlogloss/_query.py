@@ -22,8 +22,7 @@ Design
 import math
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
-from functools import reduce
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -40,7 +39,7 @@ from fastlogloss._statistics import Sums
 Expression = Any  # of an engine; it has + - * / & < <= > >=
 Selection = dict[str, Expression]
 
-_LEAST, _MOST = 2.0**-300, 2.0**300  # of weights, as of exact sums
+LEAST, MOST = 2.0**-300, 2.0**300  # of weights, as of exact sums
 # Without weights these are the same sums.
 _SAME = {"w2l": "wl", "w3l": "wl", "w3l2": "w2l2"}
 
@@ -121,10 +120,14 @@ class Query:
         for w, name in zip(weight, self.columns.weight, strict=True):
             first[w] = words.number(col(name))
         yield first
-        code = lit(-1)
-        for j, label in reversed([*enumerate(self.batches.classes)]):
-            code = words.choose(words.equal(col("y"), lit(label)), lit(j), code)
-        yield _kept(words, *self.keys, *self._scores, *weight) | {"k": code}
+        code = _in_a_tree(
+            lambda a, b: a + b,
+            [
+                words.choose(words.equal(col("y"), lit(label)), lit(j), lit(0))
+                for j, label in enumerate(self.batches.classes, 1)
+            ],
+        )
+        yield _kept(words, *self.keys, *self._scores, *weight) | {"k": code - lit(1)}
         kept = _kept(words, *self.keys, "k", *weight)
         yield kept | {"wrong": self._wrong(words)} | self._picked(words)
         kept = _kept(words, *self.keys, "k", "wrong", *weight)
@@ -141,13 +144,12 @@ class Query:
         wrong = lit(0)
         if self.is_weighted:
             w = words.absolute(col("w"))
-            in_range = (w <= lit(_MOST)) & (w >= lit(_LEAST))
+            in_range = (w <= lit(MOST)) & (w >= lit(LEAST))
             zero = words.equal(w, lit(0.0))
             wrong = choose(in_range, wrong, choose(zero, wrong, lit(3)))
         low, high = (-math.inf, math.inf) if self._logits else (0.0, 1.0)
-        for s in self._scores:
-            is_valid = (col(s) >= lit(low)) & (col(s) <= lit(high))
-            wrong = choose(is_valid, wrong, lit(2))
+        bounds = [(col(s) >= lit(low)) & (col(s) <= lit(high)) for s in self._scores]
+        wrong = choose(_in_a_tree(lambda a, b: a & b, bounds), wrong, lit(2))
         return choose(col("k") >= lit(0), wrong, lit(1))
 
     def _picked(self, words: Words) -> Selection:
@@ -157,14 +159,19 @@ class Query:
             s = col("s0")
             other = (lit(0.0) if self._logits else lit(1.0)) - s
             return {"z": choose(words.equal(col("k"), lit(1)), s, other)}
-        z = col("s0")
-        for j, s in enumerate(self._scores):
-            if j:
-                z = choose(words.equal(col("k"), lit(j)), col(s), z)
+        k = col("k")
+
+        def picked(low: int, high: int) -> Expression:
+            if high - low == 1:
+                return col(self._scores[low])
+            middle = (low + high) // 2
+            return choose(k < lit(middle), picked(low, middle), picked(middle, high))
+
+        z = picked(0, len(self._scores))
         if self._logits:
             top = words.greatest(*map(col, self._scores))
             return {"z": z, "top": top} | _kept(words, *self._scores)
-        total = reduce(lambda a, b: a + b, map(col, self._scores))
+        total = _in_a_tree(lambda a, b: a + b, [*map(col, self._scores)])
         is_one = words.absolute(total - lit(1.0)) <= lit(self._tolerance)
         return {"z": z, "off": choose(is_one, lit(0), lit(1))}
 
@@ -204,10 +211,11 @@ class Query:
                 "rest": choose(z < zero, one, words.exp(zero - size)),
             }
         else:
-            rest = zero
+            others = []
             for j, s in enumerate(self._scores):
                 other = words.exp(less(col(s), col("top")))
-                rest = rest + choose(words.equal(col("k"), lit(j)), zero, other)
+                others.append(choose(words.equal(col("k"), lit(j)), zero, other))
+            rest = _in_a_tree(lambda a, b: a + b, others)
             yield {
                 "gap": less(col("top"), col("z")),
                 "first": words.exp(less(col("z"), col("top"))),
@@ -287,6 +295,16 @@ class Query:
         return found
 
 
+def _in_a_tree(
+    combine: Callable[[Expression, Expression], Expression], terms: list[Expression]
+) -> Expression:
+    """All terms combined; of many classes a chain is deeper than engines go."""
+    while len(terms) > 1:
+        pairs = zip(terms[::2], terms[1::2], strict=False)
+        terms = [combine(*pair) for pair in pairs] + terms[len(terms) // 2 * 2 :]
+    return terms[0]
+
+
 def _kept(words: Words, *names: str) -> Selection:
     return {name: words.column(name) for name in names}
 
@@ -307,17 +325,23 @@ def read(found: Mapping[str, Any], n_classes: int) -> Found:
     Parameters
     ----------
     found : mapping
-        Arrays or sequences of numbers; None is the sum of no rows.
+        Arrays of numbers, or sequences in which None is the sum of no rows.
     n_classes : int
     """
 
     def counts(name: str) -> NDArray[np.int64]:
         if name not in found:
             return np.zeros(n_groups, np.int64)
-        return np.array([0 if x is None else int(x) for x in found[name]], np.int64)
+        given = found[name]
+        if not isinstance(given, np.ndarray):
+            given = [0 if x is None else int(x) for x in given]
+        return np.array(given, np.int64)
 
     def floats(name: str) -> NDArray[np.float64]:
-        return np.array([0.0 if x is None else float(x) for x in found[name]])
+        given = found[name]
+        if not isinstance(given, np.ndarray):
+            given = [0.0 if x is None else float(x) for x in given]
+        return np.array(given, np.float64)
 
     n_groups = len(found["n_rows"])
     rows, zeros = counts("n_rows"), counts("n_zero_weights")

@@ -26,6 +26,7 @@ COMPILED = sorted((ROOT / "_kernels").glob("*.so")) + sorted(
 PUBLIC_MODULES = (
     "fastlogloss.derivatives",
     "fastlogloss.integrations.dask",
+    "fastlogloss.integrations.frames",
     "fastlogloss.metrics",
     "fastlogloss.multilabel",
     "fastlogloss.prepared",

@@ -2,13 +2,19 @@
 
 import contextlib
 import threading
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fastlogloss import GroupedLogLoss, LogLossAccumulator, log_loss_by_group
+from fastlogloss._exact import SUMS, from_float, to_float
 from fastlogloss._group_sums import GroupSums
+from fastlogloss._intervals import Moments
+from fastlogloss._statistics import Sums
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -96,3 +102,96 @@ def test_memory_grows_in_place(monkeypatch):
         found.update(y, p, np.arange(n) + i * n)
     assert len(grown) > 3
     assert all(grown)
+
+
+# Sums that engines make: of any size, with any sign, of two classes or more.
+FLOATS = st.floats(-(2.0**1000), 2.0**1000) | st.sampled_from(
+    [0.0, -0.0, 5e-324, -5e-324, 2.0**-1073, 8e307, -8e307, 2.0**-1022, 1.0, 2**53]
+)
+
+
+@st.composite
+def sums_of_engines(draw):
+    n, n_classes = draw(st.integers(0, 6)), draw(st.integers(2, 4))
+
+    def floats():
+        return np.array(draw(st.lists(FLOATS, min_size=n, max_size=n)), float)
+
+    def counts(most):
+        some = st.lists(st.integers(0, most), min_size=n, max_size=n)
+        return np.array(draw(some), np.int64)
+
+    rows = counts(2**40)
+    moments = [floats() for _ in SUMS]
+    classes = [floats() for _ in range(n_classes)]
+    if n_classes == 2:  # the first of two is the rest
+        classes[0] = np.array(
+            [
+                float(Fraction(w) - Fraction(x))
+                for w, x in zip(moments[0], classes[1], strict=True)
+            ]
+        )
+    of_rows = [counts(9) for _ in range(3)]
+    moments = Moments(counts(2**40).astype(float), *moments)
+    return Sums(rows, moments, *of_rows, classes, exact=False)
+
+
+def same_floats(a, b):
+    """Of sums, but for the sign of a zero."""
+    flat = (
+        [x.n_samples, *x.moments, x.infinite, x.minus_infinite, x.beyond, *x.classes]
+        for x in (a, b)
+    )
+    return all(map(np.array_equal, *flat))
+
+
+@given(sums_of_engines())
+def test_floats_and_back(sums):
+    n = len(sums.n_samples)
+    found = GroupSums.of_floats(sums, np.arange(n), n)
+    assert not found.exact
+    assert found.n_total == sums.n_samples.sum()
+    assert same_floats(found.floats(np.arange(n)), sums)
+    # Groups come in any order, and a state is what accumulators have.
+    order = np.arange(n)[::-1]
+    assert same_floats(
+        GroupSums.of_floats(sums, order, n).floats(order), found.floats(np.arange(n))
+    )
+    for i in range(n):
+        state = found.state(i)
+        assert not state.exact
+        assert list(map(to_float, state.sums)) == [x[i] for x in sums.moments[1:]]
+    assert found.equal(found.copy(), np.arange(n))
+
+
+@given(sums_of_engines(), st.data())
+def test_floats_of_a_key_add_up(sums, data):
+    """As integers do: exactly, whatever their size."""
+    n = len(sums.n_samples)
+    numbers = np.array(
+        data.draw(st.lists(st.integers(0, 2), min_size=n, max_size=n)), np.int64
+    )
+    found = GroupSums.of_floats(sums, numbers, 3)
+    for group in range(3):
+        rows = np.flatnonzero(numbers == group)
+        state = found.state(group)
+        assert state.n_rows == sums.n_samples[rows].sum()
+        for total, x in zip(state.sums, sums.moments[1:], strict=True):
+            assert total == sum(from_float(float(x[i])) for i in rows)
+    # Merged from parts they are the same.
+    parts = GroupSums(len(sums.classes))
+    parts.grow(3)
+    for i in range(n):
+        one = GroupSums.of_floats(take(sums, [i]), np.array([0]), 1)
+        parts.merge(one, numbers[[i]])
+    assert n == 0 or parts.equal(found, np.arange(3))
+
+
+def take(sums, rows):
+    return Sums(
+        sums.n_samples[rows],
+        Moments(*(x[rows] for x in sums.moments)),
+        *(x[rows] for x in (sums.infinite, sums.minus_infinite, sums.beyond)),
+        [x[rows] for x in sums.classes],
+        sums.exact,
+    )

@@ -5,18 +5,9 @@ from collections.abc import Sequence
 from itertools import chain, combinations
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from fastlogloss._arrow import Columns
-from fastlogloss._arrow_arrays import (
-    as_numbers,
-    codes_of,
-    import_pyarrow,
-    is_text,
-    matrix,
-    plain,
-    width_of,
-)
+from fastlogloss._arrow_arrays import import_pyarrow, is_text, n_classes_of, plain
+from fastlogloss._arrow_sift import Sift
 from fastlogloss._batches import Batches
 from fastlogloss._engine import Sums
 from fastlogloss._exact import State, empty_state
@@ -92,7 +83,7 @@ class Tally:
             self._open(batch)
         n = len(batch)
         if self.task.skips:
-            batch = self._sifted(batch)
+            batch = self._sift.valid(batch)
         if len(batch):
             problems: list[Problem] = []
             for columns, model in zip(self._columns, self.models, strict=True):
@@ -112,7 +103,7 @@ class Tally:
 
     def _open(self, batch: Any) -> None:
         task = self.task
-        widths = [_width(batch, names) for names in task.scores]
+        widths = [n_classes_of(batch, names) for names in task.scores]
         labels = plain(batch.column(task.label))
         classes = typed_classes(task.classes, labels.type, max(widths))
         try:
@@ -120,6 +111,7 @@ class Tally:
         except (TypeError, ValueError) as error:
             raise Failure(str(error)) from None
         self._batches = batches
+        self._sift = Sift(task.all_columns(), batches.classes, self.skipped)
         self._columns = [task.columns(batches, names) for names in task.scores]
         self.models = [self._new_model() for _ in task.models]
         if not task.by:
@@ -146,70 +138,6 @@ class Tally:
             found._a, found._b = (model._state for model in models)
             found._difference = self._differences[a, b]
         return found
-
-    def _sifted(self, batch: Any) -> Any:
-        """The rows that are valid; the others are counted."""
-        task, classes = self.task, self._batches.classes
-        batch = self._without_nulls(batch, task.label)
-        if len(batch):
-            labels = plain(batch.column(task.label))
-            numbers = as_numbers(labels)
-            if numbers is None:
-                codes = codes_of(labels, classes, task.label)
-                unknown = codes == len(classes)
-            else:
-                unknown = ~np.isin(numbers, np.array(classes))
-            batch = self._without(batch, unknown, f"{task.label} is no class")
-        for name in dict.fromkeys(chain(*task.scores)):
-            batch = self._without_invalid(batch, name, not task.is_logit)
-        if task.weight is not None:
-            batch = self._without_nulls(batch, task.weight)
-            if len(batch):
-                weights = matrix(batch, (task.weight,))
-                infinite = ~np.isfinite(weights)
-                batch = self._without(batch, infinite, f"{task.weight} is not finite")
-        return batch
-
-    def _without_invalid(self, batch: Any, name: str, are_probabilities: bool) -> Any:
-        batch = self._without_nulls(batch, name)
-        if len(batch):
-            scores = matrix(batch, (name,))
-            nan = np.isnan(scores).reshape(len(batch), -1).any(axis=1)
-            batch = self._without(batch, nan, f"{name} is NaN")
-        if len(batch) and are_probabilities:
-            scores = matrix(batch, (name,))
-            outside: Any = ~((scores >= 0) & (scores <= 1))
-            outside = outside.reshape(len(batch), -1).any(axis=1)
-            batch = self._without(batch, outside, f"{name} is outside [0, 1]")
-        return batch
-
-    def _without_nulls(self, batch: Any, name: str) -> Any:
-        array = plain(batch.column(name))
-        nulls = array.is_null().to_numpy(zero_copy_only=False)
-        batch = self._without(batch, nulls, f"{name} is null")
-        array = plain(batch.column(name))
-        width = width_of(array)
-        inner = array.flatten() if width else array
-        if width and inner.null_count and len(inner) == width * len(array):
-            nulls = inner.is_null().to_numpy(zero_copy_only=False)
-            nulls = nulls.reshape(len(array), width).any(axis=1)
-            batch = self._without(batch, nulls, f"{name} is null")
-        return batch
-
-    def _without(self, batch: Any, wrong: Any, reason: str) -> Any:
-        n = int(np.count_nonzero(wrong))
-        if not n:
-            return batch
-        self.skipped[reason] += n
-        return batch.filter(import_pyarrow().array(~wrong))
-
-
-def _width(batch: Any, names: Sequence[str]) -> int:
-    """Number of the classes that some columns are for."""
-    if len(names) > 1:
-        return len(names)
-    array = plain(batch.column(names[0])).drop_null()
-    return max(2, width_of(array) or 0)
 
 
 def typed_classes(texts: Sequence[str] | None, type_: Any, n_classes: int) -> Any:
