@@ -145,9 +145,8 @@ class Query:
             zero = words.equal(w, lit(0.0))
             wrong = choose(in_range, wrong, choose(zero, wrong, lit(3)))
         low, high = (-math.inf, math.inf) if self._logits else (0.0, 1.0)
-        for s in self._scores:
-            is_valid = (col(s) >= lit(low)) & (col(s) <= lit(high))
-            wrong = choose(is_valid, wrong, lit(2))
+        bounds = [(col(s) >= lit(low)) & (col(s) <= lit(high)) for s in self._scores]
+        wrong = choose(reduce(lambda a, b: a & b, bounds), wrong, lit(2))
         return choose(col("k") >= lit(0), wrong, lit(1))
 
     def _picked(self, words: Words) -> Selection:
