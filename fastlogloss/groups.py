@@ -170,11 +170,17 @@ class GroupedLogLoss(Statistics):
 
     @classmethod
     def _of_sums(cls, batches: Batches, keys: Any, sums: Sums) -> "GroupedLogLoss":
-        """Of sums that an engine made, an entry for each of the keys."""
+        """Of sums that an engine made, an entry for each of the keys.
+
+        Groups whose rows are all left out are none.
+        """
         n, numbered = len(sums.n_samples), Keys()
         numbers = np.empty(n, np.int64)
         numbered.reader(keys, n).number(0, n, numbers)
         cells = GroupSums.of_floats(sums, numbers, len(numbered))
+        kept = np.flatnonzero(cells.n_rows)
+        if len(kept) < len(numbered):
+            numbered, cells = numbered.kept(kept), cells.kept(kept)
         return _restored(batches, numbered, cells)
 
     def _forget(self) -> None:
