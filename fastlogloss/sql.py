@@ -145,7 +145,8 @@ def log_loss(
                 f"the column {name!r} of by is called as a column of the result; "
                 "select it by another name first"
             )
-    return write(words.query(parts, stages, keys | result, keys))
+    text: str = write(words.query(parts, stages, keys | result, keys))
+    return text
 
 
 def from_sums(
