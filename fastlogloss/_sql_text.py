@@ -28,8 +28,9 @@ _VARIABLES = ("databricks", "hive", "spark", "spark2")  # put in for ${name}
 _LOWEST = -500.0  # exponent: times the least weight, e ** -500 is a normal double
 _LARGEST = 1e100  # loss times weight, whose cube is a double, also that of many rows
 _ROWS = "rows"  # what each sub-select is called
-# sqlglot puts the first for line breaks in names; no name holds the second.
-_BREAK, _NO_BREAK = "__SQLGLOT__LB__", "\uffff"
+# What sqlglot indents in names, or takes for a line break; and what stands for it there
+# while it writes, which no name holds.
+_HIDDEN = {"\n": "\ufffe", "__SQLGLOT__LB__": "\uffff"}
 
 
 def bounded(stage: Selection, sums: Selection, words: "Words") -> Selection:
@@ -63,8 +64,7 @@ class Words:
         self.is_fenced = dialect == "postgres"
 
     def name(self, name: str) -> Any:
-        text = name.replace(_BREAK, _NO_BREAK)
-        return self.tree.Identifier(this=text, quoted=True)
+        return self.tree.Identifier(this=_hidden(name), quoted=True)
 
     def query(
         self,
@@ -122,7 +122,7 @@ class Words:
         if isinstance(value, bool):
             return tree.Boolean(this=value)
         if isinstance(value, str):
-            return tree.Literal.string(value.replace(_BREAK, _NO_BREAK))
+            return tree.Literal.string(_hidden(value))
         if isinstance(value, int):
             size = tree.Literal.number(abs(value))
             return size if value >= 0 else tree.Neg(this=size)
@@ -189,9 +189,18 @@ def writer(dialect: Any) -> tuple[Any, Any]:
             text: str = tree.sql(dialect=dialect, **options)
         except UnsupportedError as error:
             raise ValueError(f"{dialect} cannot say this: {error}") from error
-        return text.replace(_NO_BREAK, _BREAK)
+        for shown, hidden in _HIDDEN.items():
+            is_escape = shown == "\n" and dialect == "bigquery"
+            text = text.replace(hidden, "\\n" if is_escape else shown)
+        return text
 
     return exp, write
+
+
+def _hidden(text: str) -> str:
+    for shown, hidden in _HIDDEN.items():
+        text = text.replace(shown, hidden)
+    return text
 
 
 def check_name(name: Any, dialect: str) -> None:
@@ -208,7 +217,7 @@ def check_text(text: str, what: str, dialect: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise ValueError(f"{what} is no text of Unicode") from None
-    if "\0" in text or _NO_BREAK in text:
-        raise ValueError(f"{what} holds a character that SQL has not (NUL or U+FFFF)")
+    if any(character in text for character in ("\0", *_HIDDEN.values())):
+        raise ValueError(f"{what} holds NUL, U+FFFE or U+FFFF, which are no characters")
     if "${" in text and dialect in _VARIABLES:
         raise ValueError(f"{what} holds ${{, where {dialect} puts in a variable")
