@@ -28,9 +28,11 @@ _VARIABLES = ("databricks", "hive", "spark", "spark2")  # put in for ${name}
 _LOWEST = -500.0  # exponent: times the least weight, e ** -500 is a normal double
 _LARGEST = 1e100  # loss times weight, whose cube is a double, also that of many rows
 _ROWS = "rows"  # what each sub-select is called
-# What sqlglot indents in names, or takes for a line break; and what stands for it there
-# while it writes, which no name holds.
-_HIDDEN = {"\n": "\ufffe", "__SQLGLOT__LB__": "\uffff"}
+# What sqlglot indents in names, or takes for a line break, or of BigQuery did not escape
+# before 30.29; and what stands for it while it writes, which is no character.
+_HIDDEN = {"\n": "\ufdd0", "__SQLGLOT__LB__": "\ufdd1"}
+_HIDDEN_IN_BIGQUERY = _HIDDEN | {"\\": "\ufdd2", "`": "\ufdd3"}
+_NO_TEXT = ("\0", *_HIDDEN_IN_BIGQUERY.values())
 
 
 def bounded(stage: Selection, sums: Selection, words: "Words") -> Selection:
@@ -61,10 +63,12 @@ class Words:
     def __init__(self, tree: Any, dialect: str) -> None:
         self.tree = tree
         self.bounds = dialect not in IEEE
+        is_bigquery = dialect == "bigquery"
+        self.hidden = _HIDDEN_IN_BIGQUERY if is_bigquery else _HIDDEN  # in names
         self.is_fenced = dialect == "postgres"
 
     def name(self, name: str) -> Any:
-        return self.tree.Identifier(this=_hidden(name), quoted=True)
+        return self.tree.Identifier(this=_hidden(name, self.hidden), quoted=True)
 
     def query(
         self,
@@ -189,16 +193,17 @@ def writer(dialect: Any) -> tuple[Any, Any]:
             text: str = tree.sql(dialect=dialect, **options)
         except UnsupportedError as error:
             raise ValueError(f"{dialect} cannot say this: {error}") from error
-        for shown, hidden in _HIDDEN.items():
-            is_escape = shown == "\n" and dialect == "bigquery"
-            text = text.replace(hidden, "\\n" if is_escape else shown)
+        for shown, hidden in _HIDDEN_IN_BIGQUERY.items():
+            if dialect == "bigquery" and len(shown) == 1:
+                shown = "\\n" if shown == "\n" else "\\" + shown
+            text = text.replace(hidden, shown)
         return text
 
     return exp, write
 
 
-def _hidden(text: str) -> str:
-    for shown, hidden in _HIDDEN.items():
+def _hidden(text: str, hidden_parts: dict[str, str] = _HIDDEN) -> str:
+    for shown, hidden in hidden_parts.items():
         text = text.replace(shown, hidden)
     return text
 
@@ -217,7 +222,7 @@ def check_text(text: str, what: str, dialect: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise ValueError(f"{what} is no text of Unicode") from None
-    if any(character in text for character in ("\0", *_HIDDEN.values())):
-        raise ValueError(f"{what} holds NUL, U+FFFE or U+FFFF, which are no characters")
+    if any(character in text for character in _NO_TEXT):
+        raise ValueError(f"{what} holds NUL or U+FDD0 to U+FDD3, which are none")
     if "${" in text and dialect in _VARIABLES:
         raise ValueError(f"{what} holds ${{, where {dialect} puts in a variable")

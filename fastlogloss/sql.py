@@ -109,7 +109,7 @@ def log_loss(
     --------
     >>> from fastlogloss import sql
     >>> text = sql.log_loss("logs.clicks", label="clicked", proba="p", by="country")
-    >>> print(text[:92])
+    >>> print(text[:87])
     SELECT
       "rows"."g0" AS "country",
       CAST('2.220446049250313e-16' AS DOUBLE) AS "eps",
@@ -198,7 +198,7 @@ def from_sums(
     >>> from fastlogloss import sql
     >>> engine = duckdb.connect()
     >>> rows = "VALUES (0, 0.1, 'a'), (1, 0.7, 'a'), (1, 0.8, 'b')"
-    >>> engine.sql(f"CREATE TABLE clicks AS FROM ({rows}) AS t(y, p, site)")
+    >>> _ = engine.execute(f"CREATE TABLE clicks AS FROM ({rows}) AS t(y, p, site)")
     >>> text = sql.log_loss("clicks", label="y", proba="p")
     >>> sql.from_sums(engine.sql(text))
     LogLossAccumulator(n_samples=3, loss=0.2284)

@@ -30,6 +30,7 @@ PUBLIC_MODULES = (
     "fastlogloss.prepared",
     "fastlogloss.scorers",
     "fastlogloss.sklearn_patch",
+    "fastlogloss.sql",
 )
 
 
