@@ -109,7 +109,8 @@ def log_loss(
     --------
     >>> from fastlogloss import sql
     >>> text = sql.log_loss("logs.clicks", label="clicked", proba="p", by="country")
-    >>> print(*text.splitlines()[:3], sep="\n")
+    >>> for line in text.splitlines()[:3]:
+    ...     print(line)
     SELECT
       "rows"."g0" AS "country",
       CAST('2.220446049250313e-16' AS DOUBLE) AS "eps",
