@@ -28,8 +28,8 @@ _VARIABLES = ("databricks", "hive", "spark", "spark2")  # put in for ${name}
 _LOWEST = -500.0  # exponent: times the least weight, e ** -500 is a normal double
 _LARGEST = 1e100  # loss times weight, whose cube is a double, also that of many rows
 _ROWS = "rows"  # what each sub-select is called
-# What sqlglot indents in names, or takes for a line break, or (of BigQuery, before 30.29)
-# does not escape; and what stands for it meanwhile, which is no character.
+# What sqlglot indents in names, or takes for a line break, or (for BigQuery, before
+# 30.29) does not escape; and what stands for it meanwhile, which is no character.
 _HIDDEN = {"\n": "\ufdd0", "__SQLGLOT__LB__": "\ufdd1"}
 _HIDDEN_IN_BIGQUERY = _HIDDEN | {"\\": "\ufdd2", "`": "\ufdd3"}
 _NO_TEXT = ("\0", *_HIDDEN_IN_BIGQUERY.values())
