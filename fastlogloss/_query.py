@@ -377,11 +377,11 @@ def settled(found: Found, columns: Columns | None = None, skips: bool = False) -
         For rows that are not valid, by number and reason; and where there are no rows.
     """
     label, scores, weight = "the label", "the score", "the weight"
-    outside = " or outside [0, 1]"
+    outside = ", or a probability outside [0, 1]"
     if columns is not None:
         label, scores = text_of(columns.label), text_of(columns.scores)
         weight = text_of(columns.weight)
-        outside = "" if columns.are_logits else outside
+        outside = "" if columns.are_logits else " or outside [0, 1]"
     reasons = (
         (found.bad_labels, f"{label} is null or no class"),
         (found.bad_scores, f"{scores} is null or NaN{outside}"),

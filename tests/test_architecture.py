@@ -32,6 +32,7 @@ PUBLIC_MODULES = (
     "fastlogloss.prepared",
     "fastlogloss.scorers",
     "fastlogloss.sklearn_patch",
+    "fastlogloss.sql",
 )
 
 
