@@ -258,13 +258,17 @@ class _Picked:
         fields = list(df.schema)
         places = {field.name: i for i, field in enumerate(fields)}
         self._fields = {name: fields[places[name]] for name in columns.names}
+        self._numbers = {name: f"c{places[name]}" for name in columns.names}
         self._numbered = df.toDF(*(f"c{i}" for i in range(len(fields))))
-        self._places = places
-        types = [self._fields[name].dataType for name in columns.scores]
+        types = [self._type(name) for name in columns.scores]
         self.are_listed = len(types) == 1 and _is_list(types[0])
         if self.are_listed:
             inner = getattr(types[0], "elementType", None)
             self.is_single = isinstance(inner, FloatType)
+            if isinstance(types[0], _VECTORS):
+                number = self._numbers[columns.scores[0]]
+                array = vector_to_array(F.col(number))
+                self._numbered = self._numbered.withColumn(number, array)
         else:
             self.is_single = all(isinstance(type_, FloatType) for type_ in types)
             for name in columns.scores:
@@ -278,8 +282,8 @@ class _Picked:
     def _check(self, name: str, what: str, *types: type[DataType]) -> None:
         found = self._type(name)
         if not isinstance(found, types):
-            found_words = found.simpleString()
-            raise ValueError(f"column {name!r} holds {found_words} instead of {what}")
+            kind = found.simpleString()
+            raise ValueError(f"column {name!r} holds {kind} instead of {what}")
 
     def check_label(self, classes: Sequence[Any]) -> None:
         (name,) = self._columns.label
@@ -288,16 +292,6 @@ class _Picked:
         else:
             what = "numbers, which the classes are"
             self._check(name, what, NumericType, BooleanType)
-
-    def _column(self, name: str) -> Column:
-        return F.col(f"c{self._places[name]}")
-
-    def _list(self) -> Column:
-        (name,) = self._columns.scores
-        column = self._column(name)
-        if isinstance(self._type(name), _VECTORS):
-            return vector_to_array(column)
-        return column.cast("array<double>")
 
     def n_scores(self, n_classes: int | None) -> int:
         """How many columns of scores there are, or entries of lists."""
@@ -310,7 +304,7 @@ class _Picked:
         kinds = attributes.get("attrs", {}).values()
         n = attributes.get("num_attrs") or sum(map(len, kinds))
         if not n:
-            size = self._numbered.select(F.size(self._list()).alias("n"))
+            size = self._numbered.selectExpr(f"SIZE({self._numbers[name]}) AS n")
             first = size.where("n >= 2").first()
             if first is None:
                 raise ValueError(f"column {name!r} has no row with a list of scores")
@@ -320,32 +314,24 @@ class _Picked:
     def frame(self, n: int) -> DataFrame:
         """The columns by short names: labels y, scores s0 and so on, w, keys g0."""
         (label,) = self._columns.label
-        y = self._column(label)
-        if isinstance(self._type(label), BooleanType):
-            y = y.cast("int")
-        elif isinstance(self._type(label), StringType):
-            y = y.cast("binary").cast("string")  # without a collation
+        kind = self._type(label)
+        y = self._numbers[label]
+        if isinstance(kind, BooleanType):
+            y = f"CAST({y} AS INT)"
+        elif isinstance(kind, StringType):  # without a collation
+            y = f"CAST(CAST({y} AS BINARY) AS STRING)"
         kept = {"y": y}
         if self._columns.weight:
-            kept["w"] = self._column(self._columns.weight[0])
-        kept |= {f"g{i}": self._column(x) for i, x in enumerate(self._columns.by)}
+            kept["w"] = self._numbers[self._columns.weight[0]]
+        kept |= {f"g{i}": self._numbers[x] for i, x in enumerate(self._columns.by)}
+        scores = [self._numbers[name] for name in self._columns.scores]
         if not self.are_listed:
-            scores = enumerate(self._columns.scores)
-            kept |= {f"s{j}": self._column(name) for j, name in scores}
-            return _select(self._numbered, kept)
-        frame = _select(self._numbered, kept | {"s": self._list()})
-        kept = {name: F.col(name) for name in kept}
-        return _select(frame, kept | dict(_entries(F.col("s"), n)))
-
-
-def _entries(array: Column, n: int) -> list[tuple[str, Column]]:
-    """The entries of an array, null where there are more or less than n."""
-    has_all = F.size(array) == n
-    return [(f"s{j}", F.when(has_all, F.get(array, F.lit(j)))) for j in range(n)]
-
-
-def _select(frame: DataFrame, columns: dict[str, Column]) -> DataFrame:
-    return frame.select(*(column.alias(name) for name, column in columns.items()))
+            kept |= {f"s{j}": number for j, number in enumerate(scores)}
+            return self._numbered.selectExpr(*_named(kept))
+        lists = {"s": f"CAST({scores[0]} AS ARRAY<DOUBLE>)"}
+        frame = self._numbered.selectExpr(*_named(kept | lists))
+        entries = {f"s{j}": f"IF(SIZE(s) = {n}, GET(s, {j}), NULL)" for j in range(n)}
+        return frame.selectExpr(*kept, *_named(entries))
 
 
 def _is_list(type_: DataType) -> bool:
@@ -419,7 +405,8 @@ def log_loss_column(
         s = [_quoted(scores)]
         if kind in ("array", "vector") or (kind is None and n > 2):
             array = vector_to_array(s[0]) if kind == "vector" else s[0]
-            s = [entry for _, entry in _entries(array, n)]
+            has_all = F.size(array) == F.lit(n)
+            s = [F.when(has_all, F.get(array, F.lit(j))) for j in range(n)]
     s = [x.cast("double") for x in s]
     if len(s) not in (n, 3 - n):
         raise ValueError(f"there are {len(s)} columns of scores, but {n} classes")
