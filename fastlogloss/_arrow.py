@@ -53,12 +53,12 @@ class Columns:
             raise ValueError("logit= needs from_logits=True")
         self._batches = batches
         self.are_logits = logit is not None
-        self.label = _names(label, "label")
+        self.label = names_of(label, "label")
         self.scores = (
-            _names(proba, "proba") if logit is None else _names(logit, "logit")
+            names_of(proba, "proba") if logit is None else names_of(logit, "logit")
         )
-        self.weight = () if weight is None else _names(weight, "weight")
-        self.by = () if by == () else _names(by, "by")
+        self.weight = () if weight is None else names_of(weight, "weight")
+        self.by = () if by == () else names_of(by, "by")
         if len(self.label) > 1 and not batches.spec.soft:
             raise ValueError("label must be one column; several need soft_targets=True")
         if len(self.weight) > 1:
@@ -168,7 +168,7 @@ def text_of(names: Sequence[str]) -> str:
     return f"columns {shortened(names)[1:-1]}" if names else "groups"
 
 
-def _names(given: Any, argument: str) -> tuple[str, ...]:
+def names_of(given: Any, argument: str) -> tuple[str, ...]:
     names = (given,) if isinstance(given, str) else given
     if (
         not isinstance(names, list | tuple)

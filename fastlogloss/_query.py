@@ -368,8 +368,15 @@ def read(found: Mapping[str, Any], n_classes: int) -> Found:
     return Found(sums, *bad, counts("n_off_one"))
 
 
-def settled(found: Found, columns: Columns | None = None, skips: bool = False) -> Sums:
+def settled(
+    found: Found,
+    columns: Columns | None = None,
+    skips: bool = False,
+    n_listed: int = 0,
+) -> Sums:
     """The sums, where all rows are valid or are to be skipped; it warns as it must.
+
+    Scores may be lists, of `n_listed` each.
 
     Raises
     ------
@@ -382,6 +389,8 @@ def settled(found: Found, columns: Columns | None = None, skips: bool = False) -
         label, scores = text_of(columns.label), text_of(columns.scores)
         weight = text_of(columns.weight)
         outside = "" if columns.are_logits else " or outside [0, 1]"
+    if n_listed:
+        outside += f", or not a list of {n_listed}"
     reasons = (
         (found.bad_labels, f"{label} is null or no class"),
         (found.bad_scores, f"{scores} is null or NaN{outside}"),
