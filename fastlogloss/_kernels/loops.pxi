@@ -88,7 +88,6 @@ from fastlogloss._kernels.exact cimport (
     add_exactly,
     add_quads,
     cut_digit,
-    cut_quad,
     cutter,
     exponents,
     rounded,
