@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogloss import _kernels
-from fastlogloss._arrays import Array
+from fastlogloss._arrays import Array, adds_pairwise
 from fastlogloss._engine import Spec, new_spec
 from fastlogloss._exact import UNIT, State
 from fastlogloss._intervals import Moments
@@ -245,7 +245,8 @@ class GroupSums:
         self._uncarried += len(p)
         if weights is not None and not self.is_weighted:
             self._weigh()
-        kernel = new_spec(1 if p.ndim == 1 else p.shape[1], options, codes.tolerance)
+        n_columns = 1 if p.ndim == 1 else p.shape[1]
+        kernel = new_spec(n_columns, options, codes.tolerance, adds_pairwise(p))
         status, _, n_done, needs = kernel.add_to_groups(
             codes.y,
             p,

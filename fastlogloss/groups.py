@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastlogloss import _arrow, _intervals, _kernels
 from fastlogloss._batches import Batches, check_mergeable
-from fastlogloss._engine import INVALID
+from fastlogloss._engine import BAD_ROW_SUM, INVALID
 from fastlogloss._engine import Sums as PassSums
 from fastlogloss._errors import Objection, in_our_words, raise_changed
 from fastlogloss._exact import State, raise_not_exact
@@ -23,9 +23,11 @@ from fastlogloss._losses import explain_weight, sums_of
 from fastlogloss._policy import remark
 from fastlogloss._problem import Problem
 from fastlogloss._statistics import Statistics, Sums
+from fastlogloss._sums import Sum
 from fastlogloss.accumulator import LogLossAccumulator
 
 _CHUNK = 32768  # rows whose groups are numbered at once
+_NOTHING_FOUND = PassSums(Sum(0.0), Sum(0.0), 0, -1, 0)
 
 
 def log_loss_by_group(
@@ -301,19 +303,18 @@ class GroupedLogLoss(Statistics):
             problem.p, targets.codes.y, targets.weights, *columns
         )
         reader = self._keys.reader(groups, n)
-        # All but the weights is validated before the first row is added.
-        found = sums_of(problem, check_only=True)
-        remark(problem, found)
         self._forget()
         sign = -1 if take_away else 1
         try:
-            self._steps(problem, reader, n, take_away)
+            status = self._steps(problem, reader, n, take_away)
+            found = _validated(problem) if status & BAD_ROW_SUM else _NOTHING_FOUND
+            remark(problem, found)
             if take_away and (
                 len(self._keys) > before or not self._group_sums.are_consistent()
             ):
                 raise ValueError("some of the rows to be taken away were never added")
             self._close(sign * n)
-        except BaseException:
+        except BaseException as error:
             # The first rows have been added, as many as are too many now: exactly these
             # are taken away again.
             sums = self._group_sums
@@ -324,14 +325,28 @@ class GroupedLogLoss(Statistics):
                 self._keys.truncate(before)
                 sums.truncate(before)
                 sums.n_total = int(sums.n_rows.sum())
-            raise
-        del guard
-        return found
+            if not isinstance(error, Exception):
+                raise
+            raised = error
+        else:
+            del guard
+            return found
+        # What is wrong with labels and scores comes first.
+        codes = targets.codes
+        try:
+            _validated(problem)
+            if targets.codes is codes:
+                raise raised
+        finally:
+            del raised  # whose traceback holds this frame
+        # Labels looked like codes, but were none.
+        return self._add(problem, groups, take_away)
 
-    def _steps(self, problem: Problem, reader: Any, n: int, take_away: bool) -> None:
-        """Add the first `n` rows."""
+    def _steps(self, problem: Problem, reader: Any, n: int, take_away: bool) -> int:
+        """Add the first `n` rows; the union of their status."""
         codes, weights = problem.targets.codes, problem.targets.weights
         sums, numbers = self._group_sums, np.empty(min(n, _CHUNK), np.int64)
+        found = 0
         for start in range(0, n, _CHUNK):
             m = min(_CHUNK, n - start)
             reader.number(start, start + m, numbers)
@@ -345,10 +360,12 @@ class GroupedLogLoss(Statistics):
                     problem.spec, *of_rows, numbers[done:m], take_away
                 )
                 done += n_done
+                found |= status
                 if status & _kernels.loops.BAD_WEIGHT:
                     raise Objection("sample_weight", lambda: explain_weight(problem))
                 if status & INVALID:
                     raise_changed()
+        return found
 
     def _close(self, n: int) -> None:
         """Count `n` rows that have been added; groups without rows are gone."""
@@ -547,3 +564,8 @@ class ClusteredLogLoss(Statistics):
             f"ClusteredLogLoss(n_groups={self.n_groups}, n_samples={n}, "
             f"loss={self.loss:.4g}, standard_error={self.standard_error:.2g})"
         )
+
+
+def _validated(problem: Problem) -> PassSums:
+    """What a look at labels and scores finds; an Objection, if that is wrong."""
+    return sums_of(problem, check_only=True)

@@ -21,6 +21,12 @@
 
 #include "scalar.h"
 
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
+#define FLL_TILE 256
+
 enum {
     FLL_DIGITS = 54,
     FLL_DIGIT = 40,    /* bits of a digit */
@@ -178,94 +184,108 @@ FLL_INLINE int64_t cut_digit(double *x, double a)
     return (int64_t)(to_bits(t) - to_bits(a));
 }
 
-/* m digits of n columns of four numbers each: (4, FLL_TILE) to m times rows (n, 4). What
-   is left of a number stays in a register from a digit to the next. */
-#define FLL_TILE 256
-#define FLL_CUT_AT_ONCE 3
-FLL_INLINE void cut_m_digits(double *x, ptrdiff_t n, const double *a, int up,
-                             int64_t *rows, int m)
+/* Four numbers of a row, which are cut and added to four sums at once. */
+#ifdef __AVX2__
+typedef __m256d Four;
+
+/* Rows i to i + 4 of four columns, FLL_TILE apart. */
+FLL_INLINE void rows_of_four(const double *x, ptrdiff_t i, Four *row)
 {
-    double *p = x, *q = x + FLL_TILE, *r = q + FLL_TILE, *s = r + FLL_TILE;
-    ptrdiff_t i;
+    const Four a = _mm256_loadu_pd(x + i), b = _mm256_loadu_pd(x + FLL_TILE + i);
+    const Four c = _mm256_loadu_pd(x + 2 * FLL_TILE + i);
+    const Four d = _mm256_loadu_pd(x + 3 * FLL_TILE + i);
+    const Four ab = _mm256_unpacklo_pd(a, b), cd = _mm256_unpacklo_pd(c, d);
+    const Four AB = _mm256_unpackhi_pd(a, b), CD = _mm256_unpackhi_pd(c, d);
+    row[0] = _mm256_permute2f128_pd(ab, cd, 0x20);
+    row[1] = _mm256_permute2f128_pd(AB, CD, 0x20);
+    row[2] = _mm256_permute2f128_pd(ab, cd, 0x31);
+    row[3] = _mm256_permute2f128_pd(AB, CD, 0x31);
+}
+
+/* sum += the integers of x to the precision of a cutter, times 2^up. Returns what is
+   left of x. */
+FLL_INLINE Four add_four(Four x, double a, int up, int64_t *sum)
+{
+    const Four v = _mm256_set1_pd(a), t = _mm256_add_pd(x, v);
+    const __m256i whole =
+        _mm256_sub_epi64(_mm256_castpd_si256(t), _mm256_castpd_si256(v));
+    const __m256i held = _mm256_loadu_si256((const __m256i *)sum);
+    _mm256_storeu_si256((__m256i *)sum,
+                        _mm256_add_epi64(held, _mm256_slli_epi64(whole, up)));
+    return _mm256_sub_pd(x, _mm256_sub_pd(t, v));
+}
+#else
+typedef struct {
+    double x[4];
+} Four;
+
+FLL_INLINE void rows_of_four(const double *x, ptrdiff_t i, Four *row)
+{
+    int j, k;
+    for (j = 0; j < 4; ++j)
+        for (k = 0; k < 4; ++k)
+            row[j].x[k] = x[k * FLL_TILE + i + j];
+}
+
+FLL_INLINE Four add_four(Four x, double a, int up, int64_t *sum)
+{
+    int64_t held[4]; /* all are read before the first is written */
     int k;
-    for (i = 0; i < n; ++i) {
-        double x0 = p[i], x1 = q[i], x2 = r[i], x3 = s[i];
-        for (k = 0; k < m; ++k) {
-            int64_t *row = rows + 4 * (k * FLL_TILE + i);
-            const double t0 = x0 + a[k], t1 = x1 + a[k];
-            const double t2 = x2 + a[k], t3 = x3 + a[k];
-            const uint64_t b = to_bits(a[k]);
-            x0 -= t0 - a[k];
-            x1 -= t1 - a[k];
-            x2 -= t2 - a[k];
-            x3 -= t3 - a[k];
-            row[0] = (int64_t)((to_bits(t0) - b) << up);
-            row[1] = (int64_t)((to_bits(t1) - b) << up);
-            row[2] = (int64_t)((to_bits(t2) - b) << up);
-            row[3] = (int64_t)((to_bits(t3) - b) << up);
+    for (k = 0; k < 4; ++k) {
+        const double t = x.x[k] + a;
+        held[k] = sum[k] + (int64_t)((to_bits(t) - to_bits(a)) << up);
+        x.x[k] -= t - a;
+    }
+    memcpy(sum, held, sizeof held);
+    return x;
+}
+#endif
+
+FLL_INLINE void add_m_digits(const double *x, ptrdiff_t n, const double *a, int m,
+                             int up, int64_t *cells, const ptrdiff_t *at,
+                             int64_t *counts, int64_t one)
+{
+    Four row[4];
+    ptrdiff_t i, j;
+    int k;
+    for (i = 0; i < n; i += 4) {
+        rows_of_four(x, i, row);
+        for (j = 0; j < 4 && i + j < n; ++j) {
+            int64_t *cell = cells + at[i + j];
+            Four left = row[j];
+            if (counts)
+                counts[at[i + j]] += one;
+            for (k = 0; k < m; ++k)
+                left = add_four(left, a[k], k == m - 1 ? up : 0, cell + 4 * k);
         }
-        p[i] = x0;
-        q[i] = x1;
-        r[i] = x2;
-        s[i] = x3;
     }
 }
 
-/* Digits from `high` down. Digit 0 begins below what a cutter cuts. */
-static void cut_quad(double *x, ptrdiff_t n, int high, int m, int64_t *rows)
+/* Of n rows of four numbers, columns of (4, FLL_TILE), the digits from `high` down to
+   `low`, each to the cell of the row, at[i], where the highest comes first. `one` is
+   added to the count of each row, unless counts is NULL. What is left of a number stays
+   in a register from a digit to the next. A row is done with before the next one: where
+   that is of the same group, it waits. */
+static void add_quads(const double *x, ptrdiff_t n, int high, int low, int64_t *cells,
+                      const ptrdiff_t *at, int64_t *counts, int64_t one)
 {
-    double a[FLL_CUT_AT_ONCE];
-    int k;
-    if (high < m) {
-        for (k = 0; k < m; ++k) {
-            const int exponent = (high - k) * FLL_DIGIT - FLL_BELOW;
-            const int up = exponent < FLL_LEAST ? FLL_LEAST - exponent : 0;
-            a[0] = cutter(exponent + up);
-            cut_m_digits(x, n, a, up, rows + 4 * FLL_TILE * k, 1);
-        }
-        return;
+    const int m = high - low + 1;
+    double a[FLL_DIGITS];
+    int k, up = 0;
+    for (k = 0; k < m; ++k) {
+        const int exponent = (high - k) * FLL_DIGIT - FLL_BELOW;
+        if (exponent < FLL_LEAST) /* digit 0 begins below what a cutter cuts */
+            up = FLL_LEAST - exponent;
+        a[k] = cutter(exponent + up);
     }
-    for (k = 0; k < m; ++k)
-        a[k] = cutter((high - k) * FLL_DIGIT - FLL_BELOW);
-    if (m == 1)
-        cut_m_digits(x, n, a, 0, rows, 1);
-    else if (m == 2)
-        cut_m_digits(x, n, a, 0, rows, 2);
+    if (m == 3 && !up) /* these are common: loops without a branch */
+        add_m_digits(x, n, a, 3, 0, cells, at, counts, one);
+    else if (m == 4 && !up)
+        add_m_digits(x, n, a, 4, 0, cells, at, counts, one);
+    else if (m == 2 && !up)
+        add_m_digits(x, n, a, 2, 0, cells, at, counts, one);
     else
-        cut_m_digits(x, n, a, 0, rows, 3);
-}
-
-FLL_INLINE void add_m_quads(const int64_t *rows, const int m, ptrdiff_t n,
-                            int64_t *cells, const ptrdiff_t *at)
-{
-    ptrdiff_t i;
-    int k;
-    for (i = 0; i < n; ++i)
-        for (k = 0; k < m; ++k) {
-            const int64_t *row = rows + 4 * (k * FLL_TILE + i);
-            int64_t *cell = cells + at[i] + 4 * k;
-            /* All four are read before the first is written: one vector. */
-            const int64_t a = cell[0] + row[0], b = cell[1] + row[1];
-            const int64_t c = cell[2] + row[2], d = cell[3] + row[3];
-            cell[0] = a;
-            cell[1] = b;
-            cell[2] = c;
-            cell[3] = d;
-        }
-}
-
-/* m digits of each row to its place, in the order they have there: 3, 2 or 1, each with
-   a loop of its own. A row is done with before the next: where that is of the same
-   group, it waits. */
-static void add_quads(const int64_t *rows, ptrdiff_t m, ptrdiff_t n, int64_t *cells,
-                      const ptrdiff_t *at)
-{
-    if (m == 3)
-        add_m_quads(rows, 3, n, cells, at);
-    else if (m == 2)
-        add_m_quads(rows, 2, n, cells, at);
-    else
-        add_m_quads(rows, 1, n, cells, at);
+        add_m_digits(x, n, a, m, up, cells, at, counts, one);
 }
 
 /* Carry, so that all digits but the last are in [0, 2^40). */

@@ -24,11 +24,13 @@ cdef extern from "exact.h" nogil:
     double rounded(const int64_t* digits, Py_ssize_t n, int low)
     void exponents(const double* x, Py_ssize_t n, int* low, int* high)
     int64_t cut_digit(double* x, double a)
-    void cut_quad(double* x, Py_ssize_t n, int high, int m, int64_t* rows)
     void add_quads(
-        const int64_t* rows,
-        Py_ssize_t m,
+        const double* x,
         Py_ssize_t n,
+        int high,
+        int low,
         int64_t* cells,
         const Py_ssize_t* at,
+        int64_t* counts,
+        int64_t one,
     )

@@ -9,9 +9,9 @@
       Rejected: a loop that reads by stride, order and type at once (10 types x 2 x 2
       copies of every kernel), and NumPy's conversion (one thread, 2 to 9 times the
       time of the kernels).
-   B. Two labels are compared with the two classes; more are numbered by their distance
-      from the first class where classes are a run of whole numbers, or looked up in a
-      hash table.
+   B. Two labels are compared with the two classes and become bytes, an eighth of what
+      doubles would take; more are numbered by their distance from the first class where
+      classes are a run of whole numbers, or looked up in a hash table.
 */
 #ifndef FASTLOGLOSS_LOAD_H
 #define FASTLOGLOSS_LOAD_H
@@ -368,104 +368,99 @@ static const double *load_each(const View *view, ptrdiff_t first, ptrdiff_t n,
     return load_doubles(&loaded, 0, n, 1, items, buffer);
 }
 
-/* Codes 0 and 1 as 0.0 and 1.0. Returns not 0 where one is neither. */
+/* Codes 0 and 1 as bytes. Returns not 0 where one is neither. */
 #define FLL_BITS(name, type)                                                           \
-    FLL_256BIT static uint64_t bits_of_##name(const type *code, ptrdiff_t n,           \
-                                              double *out)                             \
+    FLL_256BIT static int bits_of_##name(const type *code, ptrdiff_t n, uint8_t *out)  \
     {                                                                                  \
         ptrdiff_t i;                                                                   \
-        uint64_t any = 0;                                                              \
-        FLL_UNROLL                                                                     \
+        type any = 0;                                                                  \
         for (i = 0; i < n; ++i) {                                                      \
-            const uint64_t x = (uint64_t)(int64_t)code[i];                             \
-            any |= x;                                                                  \
-            out[i] = from_bits((0 - x) & 0x3FF0000000000000ull);                       \
+            any = (type)(any | code[i]);                                               \
+            out[i] = (uint8_t)(code[i] & 1);                                           \
         }                                                                              \
-        return any & ~1ull;                                                            \
+        return (any & (type)~1) != 0;                                                  \
     }
-FLL_BITS(int8, int8_t)
 FLL_BITS(uint8, uint8_t)
-FLL_BITS(int16, int16_t)
 FLL_BITS(uint16, uint16_t)
-FLL_BITS(int32, int32_t)
 FLL_BITS(uint32, uint32_t)
-FLL_BITS(int64, int64_t)
+FLL_BITS(uint64, uint64_t)
 
-/* Of each label whether it is that of the second class, as 0.0 or 1.0. Returns not 0
-   where one is of neither. */
-#define FLL_IS_SECOND(name, type, wide)                                                \
-    FLL_256BIT static uint64_t is_second_##name(                                       \
-        const type *label, ptrdiff_t n, wide first, wide second, double *out)          \
+/* Of each label whether it is that of the second class, as 0 or 1. Returns not 0 where
+   one is of neither. Labels are compared as what they are, into masks as wide: twice as
+   many at once as if they were as wide as the classes, which may be none of their type. */
+#define FLL_IS_SECOND(name, type, mask, wide)                                          \
+    FLL_256BIT static int is_second_##name(const type *label, ptrdiff_t n, wide first, \
+                                           wide second, uint8_t *out)                  \
     {                                                                                  \
+        const type a = (type)first, b = (type)second;                                  \
+        const mask can_be_a = (wide)a == first, can_be_b = (wide)b == second;          \
         ptrdiff_t i;                                                                   \
-        uint64_t neither = 0;                                                          \
-        FLL_UNROLL                                                                     \
+        mask all = 1;                                                                  \
         for (i = 0; i < n; ++i) {                                                      \
-            const wide x = (wide)label[i];                                             \
-            const uint64_t yes = 0 - (uint64_t)(x == second);                          \
-            neither |= ~(yes | (0 - (uint64_t)(x == first)));                          \
-            out[i] = from_bits(yes & 0x3FF0000000000000ull);                           \
+            const mask yes = (mask)((label[i] == b) & can_be_b);                       \
+            all &= (mask)(((label[i] == a) & can_be_a) | yes);                         \
+            out[i] = (uint8_t)yes;                                                     \
         }                                                                              \
-        return neither;                                                                \
+        return !all;                                                                   \
     }
-FLL_IS_SECOND(float64, double, double)
-FLL_IS_SECOND(float32, float, double)
-FLL_IS_SECOND(int8, int8_t, int64_t)
-FLL_IS_SECOND(uint8, uint8_t, int64_t)
-FLL_IS_SECOND(int16, int16_t, int64_t)
-FLL_IS_SECOND(uint16, uint16_t, int64_t)
-FLL_IS_SECOND(int32, int32_t, int64_t)
-FLL_IS_SECOND(uint32, uint32_t, int64_t)
-FLL_IS_SECOND(int64, int64_t, int64_t)
+FLL_IS_SECOND(float64, double, int64_t, double)
+FLL_IS_SECOND(float32, float, int32_t, double)
+FLL_IS_SECOND(int8, int8_t, int8_t, int64_t)
+FLL_IS_SECOND(uint8, uint8_t, uint8_t, int64_t)
+FLL_IS_SECOND(int16, int16_t, int16_t, int64_t)
+FLL_IS_SECOND(uint16, uint16_t, uint16_t, int64_t)
+FLL_IS_SECOND(int32, int32_t, int32_t, int64_t)
+FLL_IS_SECOND(uint32, uint32_t, uint32_t, int64_t)
+FLL_IS_SECOND(int64, int64_t, int64_t, int64_t)
 
-static uint64_t convert_bits(const void *x, int kind, ptrdiff_t n, double *out)
-{
-    switch (kind) {
-    case FLL_INT8: return bits_of_int8(x, n, out);
-    case FLL_UINT8: return bits_of_uint8(x, n, out);
-    case FLL_INT16: return bits_of_int16(x, n, out);
-    case FLL_UINT16: return bits_of_uint16(x, n, out);
-    case FLL_INT32: return bits_of_int32(x, n, out);
-    case FLL_UINT32: return bits_of_uint32(x, n, out);
-    default: return bits_of_int64(x, n, out);
-    }
-}
-
-/* Labels of two classes as 0.0 and 1.0: in place, or in `buffer`. Those in place are
-   still to be looked at. */
-static const double *load_labels(const View *view, ptrdiff_t first, ptrdiff_t n,
-                                 const Classes *classes, double *items, double *buffer,
-                                 uint64_t *neither)
+/* Labels of two classes as bytes 0 and 1 in `out`. Returns not 0 where one is neither.
+   `items` and `buffer` have room for n doubles. */
+static int load_bits(const View *view, ptrdiff_t first, ptrdiff_t n,
+                     const Classes *classes, double *items, double *buffer,
+                     uint8_t *out)
 {
     const int codes = !classes->real && !classes->whole;
     const double a = classes->real ? classes->real[0] : 0.0;
     const double b = classes->real ? classes->real[1] : 1.0;
     const int64_t c = classes->whole ? classes->whole[0] : 0;
     const int64_t d = classes->whole ? classes->whole[1] : 1;
-    const void *x;
-    *neither = 0;
-    if (codes && view->kind == FLL_FLOAT64)
-        return load_doubles(view, first, n, 1, items, buffer);
-    x = load_items(view, first, n, 1, items);
-    if (codes && view->kind >= FLL_INT8) {
-        *neither = convert_bits(x, view->kind, n, buffer);
-        return buffer;
+    const void *x = load_items(view, first, n, 1, items);
+    if (codes && view->kind >= FLL_INT8) { /* a negative one has bits above the first */
+        switch (view->size) {
+        case 1: return bits_of_uint8(x, n, out);
+        case 2: return bits_of_uint16(x, n, out);
+        case 4: return bits_of_uint32(x, n, out);
+        default: return bits_of_uint64(x, n, out);
+        }
     }
     switch (view->kind) {
-    case FLL_FLOAT64: *neither = is_second_float64(x, n, a, b, buffer); break;
-    case FLL_FLOAT32: *neither = is_second_float32(x, n, a, b, buffer); break;
+    case FLL_FLOAT64: return is_second_float64(x, n, a, b, out);
+    case FLL_FLOAT32: return is_second_float32(x, n, a, b, out);
     case FLL_FLOAT16:
         doubles_of_float16(x, n, buffer);
-        *neither = is_second_float64(buffer, n, a, b, buffer);
-        break;
-    case FLL_INT8: *neither = is_second_int8(x, n, c, d, buffer); break;
-    case FLL_UINT8: *neither = is_second_uint8(x, n, c, d, buffer); break;
-    case FLL_INT16: *neither = is_second_int16(x, n, c, d, buffer); break;
-    case FLL_UINT16: *neither = is_second_uint16(x, n, c, d, buffer); break;
-    case FLL_INT32: *neither = is_second_int32(x, n, c, d, buffer); break;
-    case FLL_UINT32: *neither = is_second_uint32(x, n, c, d, buffer); break;
-    default: *neither = is_second_int64(x, n, c, d, buffer); break;
+        return is_second_float64(buffer, n, a, b, out);
+    case FLL_INT8: return is_second_int8(x, n, c, d, out);
+    case FLL_UINT8: return is_second_uint8(x, n, c, d, out);
+    case FLL_INT16: return is_second_int16(x, n, c, d, out);
+    case FLL_UINT16: return is_second_uint16(x, n, c, d, out);
+    case FLL_INT32: return is_second_int32(x, n, c, d, out);
+    case FLL_UINT32: return is_second_uint32(x, n, c, d, out);
+    default: return is_second_int64(x, n, c, d, out);
     }
+}
+
+/* The same as 0.0 and 1.0 in `buffer`; or, of doubles that are codes, as they are, in
+   place or in `buffer`, still to be looked at. */
+static const double *load_labels(const View *view, ptrdiff_t first, ptrdiff_t n,
+                                 const Classes *classes, double *items, double *buffer,
+                                 uint64_t *neither)
+{
+    uint8_t bits[256];
+    *neither = 0;
+    if (view->kind == FLL_FLOAT64 && !classes->real)
+        return load_doubles(view, first, n, 1, items, buffer);
+    *neither = (uint64_t)load_bits(view, first, n, classes, items, buffer, bits);
+    doubles_of_uint8(bits, n, buffer);
     return buffer;
 }
 

@@ -1,5 +1,5 @@
 # Arrays as people have them; the reasons are written in load.h.
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 cdef extern from "load.h" nogil:
     int FLL_FLOAT64
@@ -51,6 +51,15 @@ cdef extern from "load.h" nogil:
         const Py_ssize_t* column,
         double* items,
         double* buffer,
+    )
+    int load_bits(
+        const View* view,
+        Py_ssize_t first,
+        Py_ssize_t n,
+        const Classes* classes,
+        double* items,
+        double* buffer,
+        uint8_t* out,
     )
     const double* load_labels(
         const View* view,

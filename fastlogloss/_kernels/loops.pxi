@@ -9,8 +9,8 @@
 #    for each tile costs less than a hundredth. Rejected: one fused loop per
 #    combination. It needs more accumulators than there are vector registers (measured
 #    1.2 ns a row in cache, this design 0.7), and a copy of the loop for each of weights
-#    x labels x dtypes. Codes that are float64, int64 or bytes are read by the loops
-#    themselves, for 0.2 of 0.7 ns.
+#    x labels x dtypes. Codes that are float64, or integers of 1, 4 or 8 bytes, are
+#    read by the loops themselves, for 0.2 of 0.7 ns.
 # B. Scores and labels are not fetched ahead: the processor follows a few arrays that
 #    are read from one end to the other by itself. Weights are needed only after the
 #    logarithms of their tile and are asked for at its beginning. Rejected: to fetch
@@ -72,7 +72,7 @@ cimport numpy as cnp
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport floor, isfinite, isinf
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, llabs, malloc
 from libc.string cimport memcpy, memset
 
@@ -88,7 +88,6 @@ from fastlogloss._kernels.exact cimport (
     add_exactly,
     add_quads,
     cut_digit,
-    cut_quad,
     cutter,
     exponents,
     rounded,
@@ -113,6 +112,7 @@ from fastlogloss._kernels.load cimport (
     fetch_column,
     first_two,
     hash_of,
+    load_bits,
     load_codes,
     load_doubles,
     load_each,
@@ -299,6 +299,7 @@ cdef struct Call:
     bint derive             # there is a gradient
     bint in_place           # p, and targets, are doubles that are read in place
     bint common_codes       # y holds codes of a label_t, in place
+    bint as_bytes           # if not, they become bytes; otherwise doubles
     bint exact              # exact sums are wanted
     Groups* groups          # of each group, or NULL
     bint has_codes          # the row loss leaves them in the tile

@@ -55,6 +55,8 @@ cdef int logit_loss(const Call* call, Tile* tile) noexcept nogil:
         fetch_outputs(call, tile)
     if kind == FLL_INT64:
         load_margins(call, tile, <const int64_t*>y, z, &checks, margin, linear)
+    elif kind == FLL_UINT32:
+        load_margins(call, tile, <const uint32_t*>y, z, &checks, margin, linear)
     elif kind == FLL_UINT8:
         load_margins(call, tile, <const uint8_t*>y, z, &checks, margin, linear)
     else:

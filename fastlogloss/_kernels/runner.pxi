@@ -328,14 +328,16 @@ cdef void prepare(Call* call, int n_threads) noexcept nogil:
         call.sink = sink_losses
     call.has_codes = not task.soft and k > 1 and call.loss != binary_loss
     # Derivatives of probabilities take labels that are doubles.
+    call.as_bytes = task.from_logits or not call.derive
     call.common_codes = (
-        (call.y.kind == FLL_INT64 or call.y.size == 1)
+        kind_of_codes(&call.y) >= 0
         and call.y.row == call.y.size
         and call.y.aligned
         and not call.y.swapped
         and call.classes.n == 0
-        and (task.from_logits or not call.derive)
+        and call.as_bytes
     )
+    call.as_bytes &= not call.y.in_place or call.classes.n > 0
     call.block_rows = block_rows(task)
     n_threads = max(1, n_threads)
     # Few models are shared out by their blocks.

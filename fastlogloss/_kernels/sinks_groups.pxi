@@ -30,7 +30,6 @@ cdef enum:
     WINDOWS = 4
     BIG_CELLS = 1 << 17     # int64 in cells that the second-level cache does not hold
     MAX_CUT = 900           # numbers below 2^MAX_CUT are cut
-    CUT_AT_ONCE = 3         # digits, as of cut_quad()
     HEADROOM = 62 - 40      # bits above a number in its last digit, of 2^40 rows
 
 cdef enum:
@@ -162,31 +161,31 @@ cdef void scatter_one_by_one(
 
 
 cdef void scatter_quad(
-    Quad* quad,             # used up
+    Quad* quad,
     Py_ssize_t n,
     Groups* groups,
-    Py_ssize_t i,
+    Py_ssize_t i,           # with the first of them rows are counted
     const Py_ssize_t* at,   # IN  (n,): of the cells
 ) noexcept nogil:
-    cdef int64_t digits[CUT_AT_ONCE * 4 * TILE]
     cdef const Window* window = groups.windows + i
     cdef int64_t* cells = groups.cells + window.at
-    cdef int m, low = first_digit(quad.bits)
-    cdef int high = last_digit(quad.bits)
-    cdef Py_ssize_t lane, last = window.low + window.n - 1
-    if is_nothing(quad.bits) or not in_window(window, quad.bits):
-        return  # of labels that another thread has changed after a look at them
-    if quad.bits.high > MAX_CUT:
-        for lane in range(4):
-            scatter_one_by_one(
-                quad.x[lane], n, window, cells + 4 * (window.n - 1) + lane, -4, at
-            )
+    cdef int64_t* counts = groups.cells + N_ROWS if i == OF_LOSS else NULL
+    cdef int64_t one = <int64_t>groups.sign
+    cdef int low = first_digit(quad.bits), high = last_digit(quad.bits)
+    cdef Py_ssize_t j, lane, last = window.low + window.n - 1
+    # There is no window for labels that another thread has changed after a look at them.
+    cdef bint none = is_nothing(quad.bits) or not in_window(window, quad.bits)
+    if not none and quad.bits.high <= MAX_CUT:
+        add_quads(
+            quad.x[0], n, high, low, cells + 4 * (last - high), at, counts, one
+        )
         return
-    while high >= low:
-        m = min(high - low + 1, <int>CUT_AT_ONCE)
-        cut_quad(quad.x[0], n, high, m, digits)
-        add_quads(digits, m, n, cells + 4 * (last - high), at)
-        high -= m
+    for j in range(n if counts != NULL else 0):
+        counts[at[j]] += one
+    for lane in range(0 if none else 4):
+        scatter_one_by_one(
+            quad.x[lane], n, window, cells + 4 * (window.n - 1) + lane, -4, at
+        )
 
 
 cdef void scatter_column(
@@ -346,8 +345,6 @@ cdef int sink_groups(const Call* call, Tile* tile) noexcept nogil:
             groups, numbers + n, min(n, call.n - tile.first - n),
             groups.size if weighted else min(i, groups.size),
         )
-    for i in range(n):
-        count(groups, at, i, N_ROWS)
     for i in range(0 if finite else n):
         if not isfinite(loss[i]):
             if w == NULL or w[i] > 0:

@@ -9,14 +9,28 @@ cdef inline const double* weights_of(const Call* call, Tile* tile) noexcept nogi
     return load_doubles(&call.w, tile.first, tile.n, 1, tile.items, tile.weights)
 
 
+cdef inline int kind_of_codes(const View* y) noexcept nogil:
+    # That of a label_t of their size, or -1. A sign does not matter: a negative number
+    # is no code if its bits are unsigned, either.
+    if y.kind < FLL_INT8 or y.size == 2:
+        return -1
+    return FLL_UINT8 if y.size == 1 else FLL_UINT32 if y.size == 4 else FLL_INT64
+
+
 cdef inline int common_codes(
     const Call* call, Tile* tile, const void** y, uint64_t* neither
 ) noexcept nogil:
     # (n,) codes of two classes and their kind, that of a label_t.
     if call.common_codes:
         y[0] = call.y.data + tile.first * call.y.row
-        # A negative one is no code if its bits are unsigned, either.
-        return FLL_UINT8 if call.y.size == 1 else call.y.kind
+        return kind_of_codes(&call.y)
+    if call.as_bytes:
+        y[0] = tile.labels
+        neither[0] = load_bits(
+            &call.y, tile.first, tile.n, &call.classes, tile.items, tile.scores,
+            <uint8_t*>tile.labels,
+        )
+        return FLL_UINT8
     y[0] = labels_of(call, tile, neither)
     return FLL_FLOAT64
 
@@ -88,6 +102,7 @@ ctypedef fused label_t:
     # Codes that are common enough to be read by the loops themselves: a tenth faster.
     double
     int64_t
+    uint32_t
     uint8_t
 
 
@@ -168,6 +183,8 @@ cdef inline int check_labels(const Call* call, Tile* tile) noexcept nogil:
     cdef int64_t* n_ones = &tile.part.n_ones
     if kind == FLL_INT64:
         bad = check_codes(<const int64_t*>y, tile.n, n_ones)
+    elif kind == FLL_UINT32:
+        bad = check_codes(<const uint32_t*>y, tile.n, n_ones)
     elif kind == FLL_UINT8:
         bad = check_codes(<const uint8_t*>y, tile.n, n_ones)
     else:
@@ -252,6 +269,23 @@ cdef inline void load_strips(
     checks.n_ones = count_ones(checks.ones, y)
 
 
+cdef inline void load_forms(
+    const Tile* tile,
+    const label_t* y,       # IN  as of load_strip()
+    const double* p,
+    const double* lower,    # or NULL
+    const Task* task,
+    Checks* checks,         # OUT
+    double* q,              # OUT (n,)
+) noexcept nogil:
+    if task.n_columns == 1:
+        load_strips(tile, y, p, lower, task, SINGLE, checks, q)
+    elif lower == NULL:
+        load_strips(tile, y, p, lower, task, PAIRED, checks, q)
+    else:
+        load_strips(tile, y, p, lower, task, SPLIT, checks, q)
+
+
 cdef void_256bit load_binary(
     const Call* call,
     const Tile* tile,
@@ -263,25 +297,14 @@ cdef void_256bit load_binary(
     double* q,              # OUT (n,)
 ) noexcept nogil:
     cdef const Task* task = call.task
-    cdef bint single = task.n_columns == 1, paired = not single and lower == NULL
-    if kind == FLL_INT64 and single:
-        load_strips(tile, <const int64_t*>y, p, lower, task, SINGLE, checks, q)
-    elif kind == FLL_INT64 and paired:
-        load_strips(tile, <const int64_t*>y, p, lower, task, PAIRED, checks, q)
-    elif kind == FLL_INT64:
-        load_strips(tile, <const int64_t*>y, p, lower, task, SPLIT, checks, q)
-    elif kind == FLL_UINT8 and single:
-        load_strips(tile, <const uint8_t*>y, p, lower, task, SINGLE, checks, q)
-    elif kind == FLL_UINT8 and paired:
-        load_strips(tile, <const uint8_t*>y, p, lower, task, PAIRED, checks, q)
+    if kind == FLL_INT64:
+        load_forms(tile, <const int64_t*>y, p, lower, task, checks, q)
+    elif kind == FLL_UINT32:
+        load_forms(tile, <const uint32_t*>y, p, lower, task, checks, q)
     elif kind == FLL_UINT8:
-        load_strips(tile, <const uint8_t*>y, p, lower, task, SPLIT, checks, q)
-    elif single:
-        load_strips(tile, <const double*>y, p, lower, task, SINGLE, checks, q)
-    elif paired:
-        load_strips(tile, <const double*>y, p, lower, task, PAIRED, checks, q)
+        load_forms(tile, <const uint8_t*>y, p, lower, task, checks, q)
     else:
-        load_strips(tile, <const double*>y, p, lower, task, SPLIT, checks, q)
+        load_forms(tile, <const double*>y, p, lower, task, checks, q)
 
 
 cdef inline uint64_t sum_rows(
