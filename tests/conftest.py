@@ -53,7 +53,7 @@ def pytest_configure(config):
 
 def pytest_ignore_collect(collection_path, config):
     """What imports packages of the group heavy is not imported without it."""
-    if collection_path.name == "test_boosting.py":
+    if collection_path.name in ("test_boosting.py", "test_spark.py"):
         return True if config.option.markexpr == "not heavy" else None
     return None
 
