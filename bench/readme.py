@@ -1,4 +1,7 @@
-"""Put the tables of the kept results into the README: ``python -m bench.readme``."""
+"""Put the tables of the kept results into the README and the documents.
+
+python -m bench.readme
+"""
 
 import re
 from pathlib import Path
@@ -9,6 +12,8 @@ ROOT = Path(__file__).parent.parent
 CASES = "<!-- table -->\n", "<!-- end of table -->"
 OF_EXACT = "<!-- exact -->\n", "<!-- end of exact -->"
 OF_ORDINARY = "<!-- ordinary -->\n", "<!-- end of ordinary -->"
+OF_FILES = "<!-- files -->\n", "<!-- end of files -->"
+OF_SPARK = "<!-- spark -->\n", "<!-- end of spark -->"
 THREADS = "<!-- threads -->\n", "<!-- end of threads -->"
 CONTENTION = "Threads beside others"
 
@@ -64,6 +69,12 @@ def main():
     text = replaced(text, OF_ORDINARY, ordinary(report))
     text = replaced(text, THREADS, threads(report))
     readme.write_text(text, "utf-8")
+    scaling = ROOT / "docs/scaling.md"
+    text = scaling.read_text("utf-8")
+    for marks, name in (OF_FILES, "files"), (OF_SPARK, "spark"):
+        table = ROOT / f"bench/results/{name}.md"
+        text = replaced(text, marks, table.read_text("utf-8").strip())
+    scaling.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from fastlogloss._query import Query
 class _Words:
     """The vocabulary of narwhals."""
 
-    column = staticmethod(nw.col)
+    def column(self, name: str) -> Any:
+        return nw.col(name)
 
     def literal(self, value: Any) -> Any:
         # As a plain number polars would sum it up in 32 bits.

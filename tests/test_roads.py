@@ -17,6 +17,7 @@ import pyarrow.dataset
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
+from spark_session import session
 
 import fastlogloss
 from fastlogloss import GroupedLogLoss, LogLossAccumulator
@@ -279,26 +280,32 @@ def test_folders(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def spark():
-    from spark_session import session
-
-    with session() as started:
+def spark(tmp_path_factory):
+    with session(tmp_path_factory.mktemp("spark")) as started:
         yield started
 
 
 @pytest.mark.heavy
+@pytest.mark.filterwarnings(  # Spark 4.3 says so wherever it makes a frame
+    "ignore:PySpark does not yet fully support pandas:FutureWarning"
+)
 @pytest.mark.parametrize("by", BY, ids=str)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_spark(spark, case, by):
-    from fastlogloss.integrations import spark as integration
+class TestSpark:
+    def test_streamed(self, spark, case, by):
+        road = as_source(spark.createDataFrame)
+        assert road(case, by) == in_one_update(case, by)
 
-    frame = spark.createDataFrame(TABLE)
-    expected = in_one_update(case, by)
-    renamed = {"probability" if k == "proba" else k: v for k, v in case.items()}
-    for found in (
-        integration.log_loss(frame, by=by, **renamed),
-        frames.log_loss(frame, by=by, **case),
-    ):
+    @pytest.mark.parametrize("road", ["integrations.spark", "integrations.frames"])
+    def test_engine(self, spark, road, case, by):
+        from fastlogloss.integrations import spark as integration
+
+        frame, expected = spark.createDataFrame(TABLE), in_one_update(case, by)
+        if road == "integrations.spark":
+            names = {"probability" if k == "proba" else k: v for k, v in case.items()}
+            found = integration.log_loss(frame, by=by, **names)
+        else:
+            found = frames.log_loss(frame, by=by, **case)
         if by is None:
             assert_near(found, expected)
         else:

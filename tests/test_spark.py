@@ -20,8 +20,8 @@ from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.ml.linalg import Vectors
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder, TrainValidationSplit
-from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
+from spark_session import session
 
 from fastlogloss import GroupedLogLoss, LogLossAccumulator, sample_log_loss
 from fastlogloss.integrations.spark import LogLossEvaluator, log_loss, log_loss_column
@@ -35,23 +35,6 @@ pytestmark = [
 ]
 
 CONNECT = "FASTLOGLOSS_TEST_CONNECT"
-SETTINGS = {
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-    "spark.driver.host": "127.0.0.1",
-    "spark.driver.bindAddress": "127.0.0.1",
-    "spark.connect.grpc.binding.address": "127.0.0.1",
-    "spark.driver.memory": "1g",
-    "spark.log.level": "ERROR",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.default.parallelism": "2",
-    "spark.sql.session.timeZone": "UTC",
-}
-ENVIRONMENT = {
-    "SPARK_LOCAL_IP": "127.0.0.1",
-    "PYSPARK_PYTHON": sys.executable,
-    "PYSPARK_DRIVER_PYTHON": sys.executable,
-}
 N = 3000
 SUMS = (
     *("n_samples", "weight_sum", "loss_sum", "loss", "null_loss"),
@@ -61,36 +44,9 @@ SUMS = (
 
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
-        patch.chdir(tmp_path_factory.mktemp("spark"))
-        if CONNECT in os.environ:
-            # The port is one that is free then, and the client finds it.
-            patch.setenv("SPARK_TESTING", "1")
-            builder = SparkSession.builder.remote("local[2]")
-        else:
-            builder = SparkSession.builder.master("local[2]")
-        for name, value in SETTINGS.items():
-            builder = builder.config(name, value)
-        session = builder.getOrCreate()
-        try:
-            yield session
-        finally:
-            session.stop()
-            end_jvm()
-
-
-def end_jvm():
-    """Spark leaves its JVM to the end of Python's process."""
-    from pyspark import SparkContext
-
-    gateway = SparkContext._gateway
-    if gateway is not None:
-        gateway.shutdown()
-        gateway.proc.stdin.close()
-        assert gateway.proc.wait(60) is not None
-        SparkContext._gateway = SparkContext._jvm = None
+    folder = tmp_path_factory.mktemp("spark")
+    with session(folder, connect=CONNECT in os.environ) as started:
+        yield started
 
 
 def rows(rng, n=N):
@@ -681,7 +637,7 @@ def test_connect(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-k", chosen, __file__],
         cwd=Path(__file__).parent.parent,
-        env=os.environ | ENVIRONMENT | {CONNECT: "1"},
+        env=os.environ | {CONNECT: "1"},
         capture_output=True,
         text=True,
         timeout=300,

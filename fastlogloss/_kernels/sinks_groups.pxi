@@ -173,7 +173,8 @@ cdef void scatter_quad(
     cdef int64_t one = <int64_t>groups.sign
     cdef int low = first_digit(quad.bits), high = last_digit(quad.bits)
     cdef Py_ssize_t j, lane, last = window.low + window.n - 1
-    # There is no window for labels that another thread has changed after a look at them.
+    # There is no window for labels that another thread has changed since the look at
+    # them.
     cdef bint none = is_nothing(quad.bits) or not in_window(window, quad.bits)
     if not none and quad.bits.high <= MAX_CUT:
         add_quads(
