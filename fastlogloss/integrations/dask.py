@@ -124,6 +124,7 @@ def log_loss(
         For arguments that are not as above, at once where that needs no computing. The
         message names argument and row: counted over all rows, or, where lengths of
         blocks are not known, over those of its block, which is counted from 0 too.
+        Of several bad blocks, any may be named: work ends with the first that fails.
     ValueError
         For blocks that do not pair. Where lengths are unknown, blocks are paired if
         there are equally many. Else, and where paired ones turn out to be unequal, the
