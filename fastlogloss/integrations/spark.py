@@ -267,7 +267,7 @@ class _Picked:
             self.is_single = isinstance(inner, FloatType)
             if isinstance(types[0], _VECTORS):
                 number = self._numbers[columns.scores[0]]
-                array = vector_to_array(F.col(number))
+                array = _to_array(F.col(number))
                 self._numbered = self._numbered.withColumn(number, array)
         else:
             self.is_single = all(isinstance(type_, FloatType) for type_ in types)
@@ -332,6 +332,11 @@ class _Picked:
         frame = self._numbered.selectExpr(*_named(kept | lists))
         entries = {f"s{j}": f"IF(SIZE(s) = {n}, GET(s, {j}), NULL)" for j in range(n)}
         return frame.selectExpr(*kept, *_named(entries))
+
+
+def _to_array(vector: Column) -> Column:
+    """Without the error that there is for vectors that are null."""
+    return F.when(vector.isNotNull(), vector_to_array(vector))
 
 
 def _is_list(type_: DataType) -> bool:
@@ -404,7 +409,7 @@ def log_loss_column(
     else:
         s = [_quoted(scores)]
         if kind in ("array", "vector") or (kind is None and n > 2):
-            array = vector_to_array(s[0]) if kind == "vector" else s[0]
+            array = _to_array(s[0]) if kind == "vector" else s[0]
             has_all = F.size(array) == F.lit(n)
             s = [F.when(has_all, F.get(array, F.lit(j))) for j in range(n)]
     s = [x.cast("double") for x in s]
