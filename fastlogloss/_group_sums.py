@@ -20,6 +20,7 @@ from fastlogloss._exact import UNIT, State
 from fastlogloss._intervals import Moments
 from fastlogloss._labels import Codes
 from fastlogloss._statistics import Sums
+from fastlogloss._threads import threads_for
 
 _COUNTS = 4  # of rows, of infinite losses, up and down, and of powers left out
 _LANES = 4
@@ -39,6 +40,7 @@ _SECOND = _LOSS, 3  # weight of the second of two classes
 _SAME = {(_BOTH, 0): 0, (_BOTH, 1): 0, (_BOTH, 2): 1}
 _LARGE = 1 << 20  # int64: of more memory NumPy asks for large pages
 _BLOCK = 1 << 16  # int64 that a cache holds while all sums of them are rounded
+_NS, _NS_WEIGHTED = 5, 11  # that a row takes one thread, at the least
 _ROOM = 1 << 22  # rows whose digits need no carry; they have room for twice as many
 
 Matrix = NDArray[np.int64]
@@ -224,18 +226,32 @@ class GroupSums:
         parts = self._layout, self._cells[numbers], self.exact
         return GroupSums._of(self.n_classes, *parts)
 
+    @property
+    def is_small(self) -> bool:
+        """Whether a cache holds all cells, so that each thread may have its own."""
+        return self._cells.size <= int(_kernels.loops.SMALL_CELLS)
+
+    def threads_for(self, n: int, has_weights: bool) -> int:
+        """Threads that may add `n` rows."""
+        is_weighted = has_weights or self.is_weighted
+        return threads_for(n * (_NS_WEIGHTED if is_weighted else _NS))
+
     def add(
         self,
         options: Spec,
         codes: Codes,
         p: Array,
         weights: Array | None,
-        numbers: NDArray[np.int64],
+        numbers: Array,
+        window: NDArray[np.int32] | None,
+        base: int,
         take_away: bool,
+        n_threads: int,
     ) -> tuple[int, int]:
         """Add rows to their groups; a status, and how many have been added.
 
         These are the first rows; there may be fewer than asked for, to be gone on with.
+        `numbers`, `window` and `base` are those of `Spec.add_to_groups`.
         """
         if self._uncarried + len(p) > _ROOM:
             # No group has had more rows than it holds: mostly much fewer.
@@ -255,8 +271,12 @@ class GroupSums:
             self._cells,
             self._layout,
             classes=codes.classes,
+            window=window,
+            base=base,
             take_away=take_away,
+            n_threads=n_threads,
         )
+        self._uncarried -= len(p) - n_done
         if status & _kernels.loops.NEEDS_ROOM:
             layout = self._layout.copy()
             for i, (first, last) in enumerate(needs):

@@ -19,6 +19,7 @@ from fastlogloss._key_columns import (
     Numbers,
     find,
     keys_of,
+    numbered,
     order_of,
     together,
 )
@@ -32,6 +33,23 @@ class KeyReader:
         self._keys = keys
         self._columns = columns
         self._lookups = [Lookup() for _ in columns]
+
+    def numbered(self) -> tuple[NDArray[Any], NDArray[np.int32], int] | None:
+        """Integers that kernels look up themselves, and where; or None.
+
+        Returns
+        -------
+        keys : ndarray of shape (n,)
+        window : ndarray of int32
+            Numbers of a range of keys, + 1; or 0.
+        base : int
+            The first key of the range.
+        """
+        array = self._columns[0].array
+        if len(self._columns) > 1 or array is None or not len(self._keys):
+            return None
+        found = numbered(self._keys._columns[0], array)
+        return None if found is None else (array, *found)
 
     def number(self, start: int, stop: int, out: Numbers) -> None:
         """Number the rows from `start` to `stop` into `out`; new groups at the end."""

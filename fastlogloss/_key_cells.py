@@ -91,7 +91,7 @@ def _plain(array: Array, name: str) -> Column | None:
         )
     if kind in "USTc":
         return Column(_KIND[kind], len(array), lambda s: _as_objects(array[s]))
-    return Column(_KIND[kind], len(array), lambda s: Cells(array[s]))
+    return Column(_KIND[kind], len(array), lambda s: Cells(array[s]), array=array)
 
 
 def _as_objects(array: Array) -> Cells:

@@ -31,6 +31,10 @@ class Codec:
     ) -> Codes:
         return values.astype(np.int64)
 
+    def is_own_code(self, dtype: np.dtype[Any]) -> bool:
+        """Whether keys of a dtype are their own codes, whatever they are."""
+        return False
+
     def decode(self, codes: Codes, missing: int) -> Array:
         values = codes.astype(bool)
         return values if missing < 0 else with_none(values, missing)
@@ -104,6 +108,10 @@ class _Numbers(Codec):
         if add and (domain == "u" or (not self.domain and wide.any())):
             self.domain = domain
         return codes
+
+    def is_own_code(self, dtype: np.dtype[Any]) -> bool:
+        is_whole = dtype.kind == "i" or (dtype.kind == "u" and dtype.itemsize < 8)
+        return is_whole and self.domain in ("", "i")
 
     def decode(self, codes: Codes, missing: int) -> Array:
         if self.domain == "f":

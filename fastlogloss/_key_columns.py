@@ -50,6 +50,10 @@ class _Integers:
         if add:
             self.codec.span(self.table.low, self.table.high)
 
+    def numbers_of(self, array: NDArray[Any]) -> tuple[NDArray[np.int32], int] | None:
+        """`IntTable.numbers`, where the keys of an array are their own codes."""
+        return self.table.numbers() if self.codec.is_own_code(array.dtype) else None
+
     def values(self) -> NDArray[Any]:
         return self.codec.decode(self.codes(), self.missing)
 
@@ -136,6 +140,11 @@ class _Objects:
 
 
 ColumnKeys = _Integers | _Strings | _Objects
+
+
+def numbered(keys: ColumnKeys, array: NDArray[Any]) -> Any:
+    """Numbers + 1 of a range of integers, or 0, and the first of them; or None."""
+    return keys.numbers_of(array) if isinstance(keys, _Integers) else None
 
 
 def keys_of(kind: str | None) -> ColumnKeys:

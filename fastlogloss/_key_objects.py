@@ -42,6 +42,8 @@ class Column:
         For what is numbered already, likewise the `Cells` of codes.
     types : set of type, optional
         Those of keys that are Python objects.
+    array : ndarray, optional
+        The whole column, where that is an array of numbers.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class Column:
         part: Callable[[Rows], Cells],
         codes: Callable[[Rows], Cells] | None = None,
         types: set[type] | None = None,
+        array: Array | None = None,
     ) -> None:
+        self.array = array
         self.kind = kind
         self.n = n
         self.part = part

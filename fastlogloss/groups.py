@@ -17,7 +17,7 @@ from fastlogloss._errors import Objection, in_our_words, raise_changed
 from fastlogloss._exact import State, raise_not_exact
 from fastlogloss._frames import new_frame
 from fastlogloss._group_sums import GroupSums
-from fastlogloss._groups import Keys
+from fastlogloss._groups import KeyReader, Keys
 from fastlogloss._intervals import Estimate
 from fastlogloss._losses import explain_weight, sums_of
 from fastlogloss._policy import remark
@@ -27,6 +27,8 @@ from fastlogloss._sums import Sum
 from fastlogloss.accumulator import LogLossAccumulator
 
 _CHUNK = 32768  # rows whose groups are numbered at once
+_MANY = 1 << 20  # and of threads, between two looks at signals
+BAD_WEIGHT = _kernels.loops.BAD_WEIGHT
 _NOTHING_FOUND = PassSums(Sum(0.0), Sum(0.0), 0, -1, 0)
 
 
@@ -342,26 +344,39 @@ class GroupedLogLoss(Statistics):
         # Labels looked like codes, but were none.
         return self._add(problem, groups, take_away)
 
-    def _steps(self, problem: Problem, reader: Any, n: int, take_away: bool) -> int:
-        """Add the first `n` rows; the union of their status."""
+    def _steps(self, problem: Problem, reader: KeyReader, n: int, takes: bool) -> int:
+        """Add the first `n` rows, or take them away; the union of their status."""
         codes, weights = problem.targets.codes, problem.targets.weights
         sums, numbers = self._group_sums, np.empty(min(n, _CHUNK), np.int64)
-        found = 0
-        for start in range(0, n, _CHUNK):
-            m = min(_CHUNK, n - start)
-            reader.number(start, start + m, numbers)
+        threads, done, found = sums.threads_for(n, weights is not None), 0, 0
+        while done < n:
+            # Several threads add many rows, whose groups the kernel looks up once more.
+            together = threads > 1 and sums.is_small and reader.numbered() is not None
+            first, stop = done, min(n, done + (_MANY if together else _CHUNK))
+            for start in range(first, stop, _CHUNK):
+                reader.number(start, min(start + _CHUNK, stop), numbers)
             sums.grow(len(self._keys))
-            done = 0
-            while done < m:
-                rows = slice(start + done, start + m)
-                w = None if weights is None else weights[rows]
-                of_rows = codes.part(rows.start, rows.stop), problem.p[rows], w
+            known = reader.numbered() if together and sums.is_small else None
+            if together and known is None:  # more groups than was thought
+                continue
+            keys, window, base = known or (None, None, 0)
+            while done < stop:
+                rows = slice(done, stop)
+                of_rows = numbers[done - first : stop - first]
                 status, n_done = sums.add(
-                    problem.spec, *of_rows, numbers[done:m], take_away
+                    problem.spec,
+                    codes.part(done, stop),
+                    problem.p[rows],
+                    None if weights is None else weights[rows],
+                    of_rows if keys is None else keys[rows],
+                    window,
+                    base,
+                    takes,
+                    threads if together else 1,
                 )
                 done += n_done
                 found |= status
-                if status & _kernels.loops.BAD_WEIGHT:
+                if status & BAD_WEIGHT:
                     raise Objection("sample_weight", lambda: explain_weight(problem))
                 if status & INVALID:
                     raise_changed()

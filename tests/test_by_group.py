@@ -14,6 +14,8 @@ from fastlogloss import (
     GroupedLogLoss,
     LogLoss,
     LogLossAccumulator,
+    _group_sums,
+    groups,
     log_loss_by_group,
     sample_log_loss,
 )
@@ -397,6 +399,111 @@ class TestObject:
         assert empty.merge(GroupedLogLoss()) == empty
 
 
+MANY = np.random.default_rng(3).integers(-40, 60, 50_000)
+KEYS = {
+    "int64": MANY,
+    "int8": MANY.astype(np.int8),
+    "uint16": (MANY + 40).astype(np.uint16),
+    "uint64": (MANY + 40).astype(np.uint64),
+    "swapped": MANY.astype(">i4"),
+    "strided": np.column_stack([MANY, -MANY])[:, 1],
+    "backwards": MANY[::-1],
+    "bool": MANY > 3,
+    "float": MANY * 0.5,
+    "far apart": MANY * 10**15,
+    "large": MANY + 2**62,
+    "one": np.full(len(MANY), 7),
+    "new ones all the time": np.arange(len(MANY)) // 20,
+    "a new one at last": np.where(np.arange(len(MANY)) == 49_000, 10**6, MANY),
+    "strings": MANY.astype(str),
+    "objects": np.array([*MANY.tolist()[:-1], "x"], object),
+    "dates": MANY.astype("M8[D]"),
+    "categories": pd.Categorical(MANY),
+    "nullable": pd.array(np.where(MANY == 5, None, MANY), "Int32"),
+    "series": pd.Series(MANY),
+    "columns": (MANY, MANY % 3),
+}
+
+
+class TestThreads:
+    """Sums are exact: threads change no bit, nor the order of groups."""
+
+    @pytest.fixture(params=[2, 3, 8])
+    def threads(self, request, monkeypatch):
+        def let(n):
+            monkeypatch.setattr(_group_sums, "threads_for", lambda _: n)
+
+        let(1)
+        return lambda: let(request.param)
+
+    @pytest.mark.parametrize("weights", [None, "wide"])
+    @pytest.mark.parametrize("kind", KEYS)
+    def test_every_kind_of_keys(self, threads, kind, weights):
+        keys = KEYS[kind]
+        y, p, w, _ = random_rows(0, len(MANY), weights=weights)
+        one = log_loss_by_group(y, p, keys, sample_weight=w)
+        threads()
+        found = log_loss_by_group(y, p, keys, sample_weight=w)
+        assert found == one
+        assert repr([*found]) == repr([*one])
+        np.testing.assert_array_equal(found.loss, one.loss)
+        # All groups are known now, and all digits.
+        found.update(y, p, keys, w).update(y, p, keys, w).revert(y, p, keys, w)
+        assert found == one.merge(one.copy())
+
+    @pytest.mark.parametrize("n_classes", [2, 3])
+    @pytest.mark.parametrize("kind", ["labels", "logits", "targets"])
+    def test_every_kind_of_rows(self, threads, n_classes, kind):
+        y, p, w, options = random_rows(1, 30_000, n_classes, "wide", kind)
+        keys = MANY[:30_000]
+        one = log_loss_by_group(y, p, keys, sample_weight=w, **options)
+        threads()
+        assert log_loss_by_group(y, p, keys, sample_weight=w, **options) == one
+
+    @pytest.mark.parametrize("row", [0, 3000, 25_000, 49_999])
+    @pytest.mark.parametrize("what", ["label", "score", "weight", "product"])
+    @pytest.mark.parametrize("take_away", [False, True])
+    def test_all_is_as_it_was_after_an_error(self, threads, row, what, take_away):
+        rng = np.random.default_rng(4)
+        y, z, w = MANY % 2, rng.normal(size=len(MANY)), rng.random(len(MANY)) + 1
+        found = GroupedLogLoss(from_logits=True).update(y, z, MANY, w)
+        before = found.copy()
+        if what == "label":
+            y = np.where(np.arange(len(y)) == row, 2, y)
+        z, w = z.copy(), w.copy()
+        z[row] = {"score": np.nan, "product": 1e300}.get(what, z[row])
+        w[row] = {"weight": np.inf, "product": 1e30}.get(what, w[row])
+        y[row] = 0 if what == "product" else y[row]
+        threads()
+        method = found.revert if take_away else found.update
+        with pytest.raises(ValueError, match=f"row {row}" if what != "label" else "2"):
+            method(y, z, MANY, w)
+        assert found == before
+        assert [*found] == [*before]
+
+    @pytest.mark.parametrize("first", [0, 5000, 45_000])
+    def test_rows_that_need_more_digits(self, threads, first):
+        """In the part of a helper, or of the caller, again and again."""
+        y, z = np.zeros(len(MANY)), np.random.default_rng(5).normal(size=len(MANY))
+        z[first:] *= 10.0 ** np.linspace(0, 250, len(z) - first)
+        one = log_loss_by_group(y, z, MANY, from_logits=True)
+        threads()
+        assert log_loss_by_group(y, z, MANY, from_logits=True) == one
+
+    def test_warnings_that_are_errors(self, threads):
+        p = np.full((len(MANY), 2), 0.5)
+        found = GroupedLogLoss().update(MANY > 0, p, MANY)
+        before = found.copy()
+        p[40_000] = 0.5, 0.4
+        threads()
+        with pytest.raises(UserWarning, match="row 40000"):
+            found.update(MANY > 0, p, MANY + 1)
+        assert found == before
+        with pytest.warns(UserWarning, match="row 40000"):
+            found.update(MANY > 0, p, MANY)
+        assert found.n_samples.sum() == 2 * len(MANY)
+
+
 class TestBadInput:
     """An error names argument and row, and leaves all as it was."""
 
@@ -446,7 +553,10 @@ class TestBadInput:
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
     @pytest.mark.parametrize("after", [0, 1, 2])
-    def test_interrupted(self, monkeypatch, error, after):
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_interrupted(self, monkeypatch, error, after, threads):
+        monkeypatch.setattr(groups, "_MANY", 40_000)
+        monkeypatch.setattr(_group_sums, "threads_for", lambda _: threads)
         n = 100_000
         y, p, _, _ = random_rows(7, n, weights=None)
         found = GroupedLogLoss().update(y[:10], p[:10], np.arange(10))

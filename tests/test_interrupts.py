@@ -8,7 +8,13 @@ import pandas as pd
 import pytest
 
 import fastlogloss
-from fastlogloss import GroupedLogLoss, LogLossAccumulator, LogLossComparison, groups
+from fastlogloss import (
+    GroupedLogLoss,
+    LogLossAccumulator,
+    LogLossComparison,
+    _group_sums,
+    groups,
+)
 
 FOLDER = Path(fastlogloss.__file__).parent
 FILES = {
@@ -98,9 +104,12 @@ def stopped(call, after):
     return False
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("case", CASES)
-def test_all_is_as_it_was(monkeypatch, case):
+def test_all_is_as_it_was(monkeypatch, case, threads):
     monkeypatch.setattr(groups, "_CHUNK", 16)
+    monkeypatch.setattr(groups, "_MANY", 24)
+    monkeypatch.setattr(_group_sums, "threads_for", lambda _: threads)
     new, change = CASES[case]
     before, after = new(), new()
     change(after)

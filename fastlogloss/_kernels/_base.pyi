@@ -11,6 +11,7 @@ BAD_SCORE: int
 BAD_TARGET: int
 BAD_WEIGHT: int
 NEEDS_ROOM: int
+SMALL_CELLS: int
 
 @final
 class Spec:
@@ -59,12 +60,15 @@ class Spec:
         y: npt.NDArray[Any],
         p: npt.NDArray[Any],
         w: npt.NDArray[Any] | None,
-        numbers: npt.NDArray[np.int64],
+        numbers: npt.NDArray[Any],
         cells: npt.NDArray[np.int64],
         layout: npt.NDArray[np.int64],
         *,
         classes: npt.NDArray[Any] | None = None,
+        window: npt.NDArray[np.int32] | None = None,
+        base: int = 0,
         take_away: bool = False,
+        n_threads: int = 1,
     ) -> tuple[int, int, int, list[tuple[int, int]]]: ...
     def mean(
         self, y: Any, p: Any, w: Any = None, complete: bool = False

@@ -6,6 +6,7 @@ from fastlogloss._kernels._base import BAD_SCORE as BAD_SCORE
 from fastlogloss._kernels._base import BAD_TARGET as BAD_TARGET
 from fastlogloss._kernels._base import BAD_WEIGHT as BAD_WEIGHT
 from fastlogloss._kernels._base import NEEDS_ROOM as NEEDS_ROOM
+from fastlogloss._kernels._base import SMALL_CELLS as SMALL_CELLS
 from fastlogloss._kernels._base import Spec as Spec
 from fastlogloss._kernels._base import Totals as Totals
 from fastlogloss._kernels._base import encode as encode

@@ -232,20 +232,25 @@ cdef class Spec:
         cnp.ndarray layout not None,
         *,
         cnp.ndarray classes=None,
+        cnp.ndarray window=None,
+        int64_t base=0,
         bint take_away=False,
+        int n_threads=1,
     ):
-        """Add rows to the exact sums of their groups, on this thread.
+        """Add rows to the exact sums of their groups.
 
         Parameters
         ----------
         y, p, w, classes
             As of `run`.
         numbers : ndarray of int64, shape (n,)
-            The group of each row.
+            The group of each row. With a window keys, of any type of integers.
         cells : ndarray of int64, shape (n_groups, size)
             The sums, laid out as `layout` says.
         layout : ndarray of int64, shape (4, 2)
             First digit and number of digits of each quad, and of the classes.
+        window : ndarray of int32, optional
+            The groups of the keys `base`, `base` + 1 and so on, + 1. All keys have one.
         take_away : bool
             Rows are taken away instead.
 
@@ -256,43 +261,24 @@ cdef class Spec:
             none of.
         bad_sum_from : int
         n_done : int
-            Rows that have been added.
+            Rows that have been added, the first ones.
         needs : list of (int, int)
             Digits that are needed then, from the first up to the second.
         """
         cdef Call call
         cdef Groups groups
-        cdef Partial total, part
-        cdef Slot slot
-        cdef Py_ssize_t k = self.task.n_columns, i, b
-        cdef uint8_t* seen = NULL
-        cdef double* scratch = NULL
+        cdef Partial total
         if not _set_inputs(&call, &self.task, y, p, w, 0):
             _raise_misfit(y, p, w)
         if classes is not None:
-            keep = _set_classes(&call, classes, max(k, 2))
-        call.groups = &groups
-        prepare(&call, 1)
-        _set_groups(&groups, &call, numbers, cells, layout)
+            keep = _set_classes(&call, classes, max(self.task.n_columns, 2))
+        call.by_group = True
+        prepare(&call, n_threads)
+        _set_groups(&groups, &call, numbers, cells, layout, window, base)
         groups.sign = -1.0 if take_away else 1.0
-        start(&total)
-        try:
-            seen = <uint8_t*>calloc(k, 1)
-            scratch = new_buffer(call.scratch_size)
-            if seen == NULL or scratch == NULL:
-                raise MemoryError()
-            set_slot(&slot, &call, 0, seen, scratch, NULL)
-            guard = pin_memory(y, p, w, numbers, cells)
-            with nogil:
-                for b in range(n_blocks(&call)):
-                    score_block(&call, 0, b, &part, &slot)
-                    merge(&total, &part)
-                    if part.status & ~_BAD_ROW_SUM:
-                        break
-            del guard
-        finally:
-            free(seen)
-            free_buffer(scratch)
+        guard = pin_memory(y, p, w, numbers, cells, window)
+        add_groups(&call, &groups, &total)
+        del guard
         needs = [
             (groups.need_low[i], groups.need_high[i]) for i in range(WINDOWS)
         ]

@@ -6,6 +6,7 @@ cdef class IntTable:
 
     cdef RecordTable table
     cdef int32_t* window  # number of the key base + i, + 1; or 0
+    cdef cnp.ndarray window_array  # whose memory it is; never another's
     cdef uint64_t base, span
     cdef readonly int64_t low, high  # of all keys; low > high where there are none
     cdef Py_ssize_t fitted  # keys when the window was last looked at
@@ -14,9 +15,6 @@ cdef class IntTable:
         self.table = RecordTable(8, MOST)
         self.low = 1
 
-    def __dealloc__(self):
-        free(self.window)
-
     def __len__(self):
         return self.table.count
 
@@ -24,6 +22,12 @@ cdef class IntTable:
     def missing(self):
         """Number of what is missing, or -1."""
         return self.table.missing
+
+    def numbers(self):
+        """Numbers + 1 of a range that has all keys, or 0; and its first. Or None."""
+        if self.low > self.high or not self.is_spanned():
+            return None
+        return self.window_array, <int64_t>self.base
 
     def tobytes(self):
         """The numbers, one after the other; 0 for what is missing."""
@@ -201,29 +205,37 @@ cdef class IntTable:
         self.low = min(self.low, key)
         self.high = max(self.high, key)
 
+    cdef inline bint is_spanned(self) noexcept:
+        # Whether the window has the lowest and the highest key.
+        return <uint64_t>self.high - self.base < self.span and (
+            <uint64_t>self.low - self.base < self.span
+        )
+
     cdef int fit(self) except -1:
         # Let the window span all keys, if that takes no more than they do.
         cdef uint64_t range_ = <uint64_t>self.high - <uint64_t>self.low
         cdef uint64_t most = max(<uint64_t>WINDOW, <uint64_t>SPREAD * self.table.count)
         cdef uint64_t base = <uint64_t>self.low, span, offset
+        cdef cnp.npy_intp size
         cdef int32_t* window
         cdef Py_ssize_t i
         cdef const int64_t* keys = <const int64_t*>self.table.records
         self.fitted = self.table.count
         if self.low > self.high or range_ >= most:
             return 0
-        if <uint64_t>self.high - self.base < self.span and (
-            <uint64_t>self.low - self.base < self.span
-        ):
+        if self.is_spanned():
             return 0
         # Keys that go on growing, as days do, shall not need a new one every time.
         span = min(most, max(2 * (range_ + 1), <uint64_t>BLOCK))
         if self.span and <uint64_t>self.high - self.base < self.span:
             base = <uint64_t>self.high - span + 1
-        window = <int32_t*>calloc(span, sizeof(int32_t))
-        if window == NULL:
+        size = <cnp.npy_intp>span
+        # A new one: kernels may be reading the last.
+        try:
+            self.window_array = cnp.PyArray_ZEROS(1, &size, cnp.NPY_INT32, 0)
+        except MemoryError:
             return 0  # the table knows all
-        free(self.window)
+        window = <int32_t*>cnp.PyArray_DATA(self.window_array)
         self.window = window
         self.base = base
         self.span = span

@@ -491,6 +491,13 @@ static const int64_t *whole_numbers(const void *x, int kind, ptrdiff_t n, int64_
     }
 }
 
+/* n whole numbers of any type. `items` has room for them. */
+static const int64_t *load_whole(const View *view, ptrdiff_t first, ptrdiff_t n,
+                                 void *items, int64_t *buffer)
+{
+    return whole_numbers(load_items(view, first, n, 1, items), view->kind, n, buffer);
+}
+
 /* Of whole numbers less the lowest class. Without a sign, whose overflow would be
    undefined. Returns the sign bit where one is no class. */
 #define FLL_CODES(name, type)                                                          \

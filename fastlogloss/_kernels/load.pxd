@@ -70,6 +70,13 @@ cdef extern from "load.h" nogil:
         double* buffer,
         uint64_t* neither,
     )
+    const int64_t* load_whole(
+        const View* view,
+        Py_ssize_t first,
+        Py_ssize_t n,
+        void* items,
+        int64_t* buffer,
+    )
     int load_codes(
         const View* view,
         Py_ssize_t first,

@@ -117,6 +117,7 @@ from fastlogloss._kernels.load cimport (
     load_doubles,
     load_each,
     load_labels,
+    load_whole,
     one_column,
     size_of_kind,
     store_items,
@@ -301,7 +302,7 @@ cdef struct Call:
     bint common_codes       # y holds codes of a label_t, in place
     bint as_bytes           # if not, they become bytes; otherwise doubles
     bint exact              # exact sums are wanted
-    Groups* groups          # of each group, or NULL
+    bint by_group           # those of each group are
     bint has_codes          # the row loss leaves them in the tile
     # A row's loss is linear - log(factor), or linear + log(1 + factor).
     bint has_linear
@@ -354,6 +355,7 @@ cdef struct Tile:
     uint8_t* seen           # (n_columns,)
     double* scratch         # (scratch_size,)
     Ledger* ledger          # exact sums, or NULL
+    Groups* groups          # those of each group, or NULL
     Lanes lanes
     double factor[TILE]
     double linear[TILE]

@@ -19,28 +19,30 @@ cdef struct Slot:
     uint8_t* seen           # (n_columns,)
     double* scratch         # (scratch_size,)
     Ledger* ledger          # or NULL
+    Groups* groups          # or NULL
 
 
-cdef void score_block(
+cdef void score_rows(
     const Call* call,
     Py_ssize_t cell,
-    Py_ssize_t b,           # number of the block
+    Py_ssize_t first,       # a block of rows, from the first of them
+    Py_ssize_t last,        # to the one after the last
     Partial* part,          # OUT
     Slot* slot,             # IN/OUT
 ) noexcept nogil:
     cdef Tile tile
     cdef View p = call.p
-    cdef Py_ssize_t last = min((b + 1) * call.block_rows, call.n)
     cdef int status
     p.data += cell * call.cell
     start(part)
     start_lanes(&tile.lanes)
-    tile.first = b * call.block_rows
+    tile.first = first
     tile.p = &p
     tile.part = part
     tile.seen = slot.seen
     tile.scratch = slot.scratch
     tile.ledger = slot.ledger
+    tile.groups = slot.groups
     while tile.first < last:
         tile.n = min(last - tile.first, <Py_ssize_t>TILE)
         tile.w = weights_of(call, &tile)
@@ -88,7 +90,7 @@ cdef int share_block(
     const Task* task,
     Partial* parts,         # OUT (n_models,)
 ) noexcept nogil:
-    # What score_block() does with binary_loss(), for several models: the labels of a
+    # What score_rows() does with binary_loss(), for several models: the labels of a
     # tile are read once, and memory has several arrays to send. Returns the union of
     # statuses; no losses then.
     cdef double q[SHARED * TILE]
@@ -158,7 +160,7 @@ cdef void run_piece(void* argument, Py_ssize_t piece, int slot) noexcept nogil:
     cdef const Pieces* pieces = <const Pieces*>argument
     cdef const Call* call = pieces.call
     cdef Py_ssize_t group = piece // pieces.n, at = piece % pieces.n
-    cdef Py_ssize_t b = pieces.first + at, first = b * call.block_rows
+    cdef Py_ssize_t first = (pieces.first + at) * call.block_rows
     cdef Py_ssize_t n = min(call.block_rows, call.n - first)
     cdef Py_ssize_t cell = group * call.n_cells // call.n_groups
     cdef Py_ssize_t last = (group + 1) * call.n_cells // call.n_groups, shares, m
@@ -178,7 +180,7 @@ cdef void run_piece(void* argument, Py_ssize_t piece, int slot) noexcept nogil:
             )
             parts[cell].status |= status
         else:
-            score_block(call, cell, b, parts + cell, own)
+            score_rows(call, cell, first, first + n, parts + cell, own)
         cell += m
 
 
@@ -219,7 +221,7 @@ cdef int run(
                 raise MemoryError()
         if not release:
             set_slot(&slot, call, 0, seen, scratch, ledgers)
-            score_block(call, 0, 0, totals, &slot)
+            score_rows(call, 0, 0, call.n, totals, &slot)
             return 0
         pieces.parts = <Partial*>malloc(call.wave * call.n_cells * sizeof(Partial))
         pieces.slots = <Slot*>malloc(call.n_threads * sizeof(Slot))
@@ -256,6 +258,7 @@ cdef inline void set_slot(
     slot.seen = seen + i * call.task.n_columns
     slot.scratch = scratch + i * call.scratch_size
     slot.ledger = NULL
+    slot.groups = NULL
     if ledgers != NULL:
         slot.ledger = <Ledger*>(ledgers + i * ledger_size(call.task))
 
@@ -314,7 +317,7 @@ cdef void prepare(Call* call, int n_threads) noexcept nogil:
         call.loss = binary_loss if k <= 2 else matrix_loss
     if call.check_only:
         call.sink = sink_nothing
-    elif call.groups != NULL:
+    elif call.by_group:
         call.sink = sink_groups
     elif call.exact:
         call.sink = sink_exact

@@ -29,6 +29,8 @@ cdef enum:
     OF_CLASSES = 3          # no quad: the weight of each of more classes
     WINDOWS = 4
     BIG_CELLS = 1 << 17     # int64 in cells that the second-level cache does not hold
+    OWN_BYTES = 1 << 20     # in cells of all threads that help
+    SHARE_ROWS = 2048       # that a thread adds without a look at the others
     MAX_CUT = 900           # numbers below 2^MAX_CUT are cut
     HEADROOM = 62 - 40      # bits above a number in its last digit, of 2^40 rows
 
@@ -46,12 +48,17 @@ cdef struct Groups:
     int64_t* cells          # (n_groups, size)
     Py_ssize_t size         # int64 in a cell
     Py_ssize_t n_groups
-    const int64_t* numbers  # (n,): the group of each row
+    const int64_t* numbers  # (n,): the group of each row; or NULL, and
+    View keys               # (n,): whole numbers of which
+    const int32_t* window   # (span,) holds those from `base` on: group + 1, or 0
+    uint64_t base
+    uint64_t span
     double sign             # 1, or -1: rows are taken away
     Window windows[WINDOWS]
     Py_ssize_t need_low[WINDOWS]  # OUT digits that a tile needs, where it
     Py_ssize_t need_high[WINDOWS]  # needs more; from need_low up to here
-    Py_ssize_t n_done       # OUT rows that have been added
+    Py_ssize_t n_done       # OUT row up to which they have been added
+    bint is_begun           # cells of a thread that helps: they are zeros, or sums
 
 
 cdef struct Range:
@@ -173,8 +180,7 @@ cdef void scatter_quad(
     cdef int64_t one = <int64_t>groups.sign
     cdef int low = first_digit(quad.bits), high = last_digit(quad.bits)
     cdef Py_ssize_t j, lane, last = window.low + window.n - 1
-    # There is no window for labels that another thread has changed since the look at
-    # them.
+    # No window has labels that another thread has changed after the first look.
     cdef bint none = is_nothing(quad.bits) or not in_window(window, quad.bits)
     if not none and quad.bits.high <= MAX_CUT:
         add_quads(
@@ -273,8 +279,24 @@ cdef inline void weights_of_powers(
         of_both.x[3][i] = 0.0
 
 
+cdef inline const int64_t* numbers_of(
+    const Groups* groups, Tile* tile, int64_t* buffer
+) noexcept nogil:
+    # (n,) groups of the rows; negative, where a key has none.
+    cdef Py_ssize_t i
+    cdef uint64_t offset
+    cdef const int64_t* keys
+    if groups.numbers != NULL:
+        return groups.numbers + tile.first
+    keys = load_whole(&groups.keys, tile.first, tile.n, tile.items, buffer)
+    for i in range(tile.n):
+        offset = <uint64_t>keys[i] - groups.base
+        buffer[i] = (groups.window[offset] if offset < groups.span else 0) - 1
+    return buffer
+
+
 cdef int sink_groups(const Call* call, Tile* tile) noexcept nogil:
-    cdef Groups* groups = call.groups
+    cdef Groups* groups = tile.groups
     cdef double t[TILE]
     cdef double ones[TILE]
     cdef Py_ssize_t at[TILE]
@@ -284,7 +306,8 @@ cdef int sink_groups(const Call* call, Tile* tile) noexcept nogil:
     cdef Quad* of_both = quads + OF_BOTH
     cdef double* loss = tile.linear
     cdef const double* w = tile.w
-    cdef const int64_t* numbers = groups.numbers + tile.first
+    cdef int64_t buffer[TILE]
+    cdef const int64_t* numbers = numbers_of(groups, tile, buffer)
     cdef Py_ssize_t i, n = tile.n
     cdef bint weighted = groups.windows[OF_WEIGHT].n > 0, room, finite
     cdef uint64_t bits, bad = 0
@@ -296,7 +319,7 @@ cdef int sink_groups(const Call* call, Tile* tile) noexcept nogil:
         bad |= <uint64_t>numbers[i] | <uint64_t>(groups.n_groups - 1 - numbers[i])
         at[i] = numbers[i] * groups.size
     if bad >> 63:
-        return _BAD_TARGET  # numbers that another thread has changed
+        return _BAD_TARGET  # numbers, or keys, that another thread has changed
     for i in range(n if w != NULL else 0):
         bits = to_bits(absolute(w[i]))
         bits = ((bits - MIN_WEIGHT) | (MAX_WEIGHT - bits)) & (
@@ -337,7 +360,7 @@ cdef int sink_groups(const Call* call, Tile* tile) noexcept nogil:
         room &= fits(groups, OF_BOTH, of_both.bits)
     if not room:
         return _NEEDS_ROOM
-    if groups.n_groups * groups.size > BIG_CELLS:
+    if groups.n_groups * groups.size > BIG_CELLS and groups.numbers != NULL:
         # Of the next tile, which will need what this one does. To the first-level
         # cache would be too much: it took 1.7 x the time of a million groups.
         i = groups.windows[OF_LOSS].low + groups.windows[OF_LOSS].n
@@ -433,16 +456,16 @@ cdef bint classes_fit(const Call* call, Tile* tile, Range of_w) noexcept nogil:
     if not has_many_classes(call):
         return True
     if not call.task.soft:
-        return fits(call.groups, OF_CLASSES, of_w)
+        return fits(tile.groups, OF_CLASSES, of_w)
     for j in range(k):
         whole = union_of(whole, class_share(call, tile, j, of_w, share))
-    return fits(call.groups, OF_CLASSES, whole)
+    return fits(tile.groups, OF_CLASSES, whole)
 
 
 cdef void scatter_classes(
     const Call* call, Tile* tile, Range of_w, const Py_ssize_t* at
 ) noexcept nogil:
-    cdef Groups* groups = call.groups
+    cdef Groups* groups = tile.groups
     cdef const Window* window = groups.windows + OF_CLASSES
     cdef int64_t* cells = groups.cells + window.at
     cdef double share[TILE]
