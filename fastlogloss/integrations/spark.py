@@ -185,6 +185,11 @@ def log_loss(
     LogLossEvaluator : For `CrossValidator` and `TrainValidationSplit`.
     fastlogloss.LogLossAccumulator.update_from : Exact sums of rows that come here.
 
+    Notes
+    -----
+    Spark compiles a query for each number of classes, in 2 s for 30, 10 s for 300.
+    With 1000 it says that the query is too complex.
+
     Examples
     --------
     >>> from fastlogloss.integrations.spark import log_loss  # doctest: +SKIP
@@ -389,7 +394,8 @@ def log_loss_column(
 
     Notes
     -----
-    With the logits of n classes the expression has a size of n squared.
+    With the logits of n classes the expression has a size of n squared, which Spark
+    compiles for some 10 classes; `log_loss` has no such limit.
 
     Examples
     --------
@@ -434,9 +440,15 @@ def _choice(conditions: Sequence[Column], values: Sequence[Column]) -> Column:
     return F.coalesce(*map(F.when, conditions, values))
 
 
+def _sum(x: Sequence[Column]) -> Column:
+    """Of halves, since Connect sends no expression that is a hundred levels deep."""
+    half = len(x) // 2
+    return _sum(x[:half]) + _sum(x[half:]) if half else x[0]
+
+
 def _within(s: Sequence[Column], low: float, high: float) -> Column:
     # Of NaN, which is the largest, and of nulls, which only the sum knows of.
-    total = sum(s[1:], s[0])
+    total = _sum(s)
     most, least = (F.greatest(*s), F.least(*s)) if len(s) > 1 else (s[0], s[0])
     return total.isNotNull() & (most <= F.lit(high)) & (least >= F.lit(low))
 
@@ -468,7 +480,7 @@ def _of_logits(is_class: Sequence[Column], s: Sequence[Column]) -> Column:
         F.when(condition, zero).otherwise(F.exp(x))
         for condition, x in zip(is_class, above, strict=True)
     ]
-    rest = sum(others[1:], others[0])
+    rest = _sum(others)
     gap = F.when(z == top, zero).otherwise(top - z)
     loss = F.when(gap > zero, gap + F.log(F.exp(-gap) + rest)).otherwise(F.log1p(rest))
     return F.when(_within(s, -math.inf, math.inf) & z.isNotNull(), loss)
