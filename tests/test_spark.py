@@ -458,6 +458,7 @@ class TestNames:
             ({"probability": ["h", "p"]}, "column 'h' holds string instead of numbers"),
             ({"probability": ["A", "p"]}, "'A' holds array<double> instead of numbers"),
             ({"weight": "h"}, "column 'h' holds string instead of numbers"),
+            ({"by": ["g", "A"]}, "column 'A' holds array<double> instead of keys"),
             ({"label": "A"}, "column 'A' holds array<double> instead of numbers"),
             ({"probability": WIDE, "classes": [0, 1]}, "3 columns of scores, but 2"),
             ({"probability": ["p", "p"]}, "probability names a column twice"),
@@ -483,6 +484,10 @@ class TestNames:
     def test_other_types(self, df, case, words):
         with pytest.raises(TypeError, match=words):
             log_loss(df, label="y", **case)
+
+    def test_other_frames(self, table):
+        with pytest.raises(TypeError, match="a data frame of Spark, got Table"):
+            log_loss(table, label="y", probability="p")
 
 
 class TestFound:
