@@ -146,9 +146,8 @@ class TestSums:
         assert isinstance(found, LogLossAccumulator)
         assert not found.exact
 
-    @pytest.mark.parametrize("by", ["g", ["h", "g"]])
-    def test_groups(self, df, table, case, by):
-        case = {"label": "y", "weight": "w"} | case
+    def test_groups(self, df, table, case):
+        case, by = {"label": "y", "weight": "w"} | case, ["h", "g"]
         found = log_loss(df, by=by, **case)
         expected = exactly(table, by, **case)
         assert len(found) == len(expected)
@@ -415,6 +414,7 @@ class TestNames:
             ({"probability": ["h", "p"]}, "column 'h' holds string instead of numbers"),
             ({"probability": ["A", "p"]}, "'A' holds array<double> instead of numbers"),
             ({"weight": "h"}, "column 'h' holds string instead of numbers"),
+            ({"by": ["g", "A"]}, "column 'A' holds array<double> instead of keys"),
             ({"label": "A"}, "column 'A' holds array<double> instead of numbers"),
             ({"probability": WIDE, "classes": [0, 1]}, "3 columns of scores, but 2"),
             ({"probability": ["p", "p"]}, "probability names a column twice"),
@@ -440,6 +440,10 @@ class TestNames:
     def test_other_types(self, df, case, words):
         with pytest.raises(TypeError, match=words):
             log_loss(df, label="y", **case)
+
+    def test_other_frames(self, table):
+        with pytest.raises(TypeError, match="a data frame of Spark, got Table"):
+            log_loss(table, label="y", probability="p")
 
 
 class TestFound:
@@ -636,8 +640,8 @@ def test_import_is_lazy(run_python):
 def test_connect(tmp_path):
     """Of each of the roads some tests."""
     chosen = (
-        "weight or w-probability or h or column or counted or arrays or vectors or "
-        "any or parameters or saved or scores_and or keys or texts or rows"
+        "groups or column or counted or arrays or vectors or parameters or saved or "
+        "scores_and or keys or texts or many_classes"
     )
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-k", chosen, __file__],

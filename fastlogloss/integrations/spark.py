@@ -14,7 +14,7 @@ Design
 (c) A column of losses is a single expression, which has no stages. It has a formula of
     its own, in which nothing large occurs twice. Rejected, with 10^6 rows of logits of
     two classes: the stages put into each other (2000 operators, 4 s) and a chain of
-    lambda functions, which Spark does not compile (1.3 s), instead of 0.1 s.
+    lambda functions, which Spark does not compile (1.3 s), instead of 0.2 s.
 """
 
 import math
@@ -36,6 +36,7 @@ try:
     from pyspark.sql import functions as F
     from pyspark.sql.types import (
         ArrayType,
+        AtomicType,
         BooleanType,
         DataType,
         FloatType,
@@ -199,6 +200,9 @@ def log_loss(
     ... # doctest: +SKIP
     >>> by_day.to_frame()  # doctest: +SKIP
     """
+    if not isinstance(df, DataFrame):
+        kind = type(df).__name__
+        raise TypeError(f"df must be a data frame of Spark, got {kind}")
     if on_invalid not in ("error", "skip"):
         raise ValueError(f'on_invalid must be "error" or "skip", got {on_invalid!r}')
     names_of(_one_of(probability, logit), "probability" if logit is None else "logit")
@@ -280,6 +284,8 @@ class _Picked:
                 self._check(name, "numbers", NumericType)
         for name in columns.weight:
             self._check(name, "numbers", NumericType)
+        for name in columns.by:
+            self._check(name, "keys", AtomicType)
 
     def _type(self, name: str) -> DataType:
         return self._fields[name].dataType
