@@ -649,6 +649,6 @@ def test_connect(tmp_path):
         env=os.environ | {CONNECT: "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=540,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
