@@ -435,9 +435,9 @@ def test_words_of_dialects(dialect, double, kind):
 def test_booleans(dialect):
     asked = {"label": "y", "proba": "p", "dialect": dialect}
     text = sql.log_loss("t", classes=[False, True], **asked)
-    assert re.search(r"y.? = FALSE\s+THEN 0\s+WHEN .*y.? = TRUE\s+THEN 1", text)
+    assert re.search(r"(?s)y.? = FALSE\s+THEN 1.*y.? = TRUE\s+THEN 2", text)
     text = sql.log_loss("t", classes=[-1, 2**62], **asked)
-    assert re.search(rf"y.? = -1\s+THEN 0\s+WHEN .*y.? = {2**62}\s+THEN 1", text)
+    assert re.search(rf"(?s)y.? = -1\s+THEN 1.*y.? = {2**62}\s+THEN 2", text)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -552,7 +552,9 @@ class Keyed:
         lambda row: pl.LazyFrame([row]),
         lambda row: pd.DataFrame([row]),
         lambda row: pd.DataFrame([row]).iloc[0],
-        lambda row: pd.DataFrame([row]).convert_dtypes(),
+        lambda row: pd.DataFrame([row]).astype(
+            {"n_rows": "Int64", "sum_wl": "Float64"}
+        ),
         lambda row: pa.Table.from_pylist([row]),
         lambda row: duckdb.from_arrow(pa.Table.from_pylist([row])),
     ],
