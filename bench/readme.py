@@ -72,8 +72,8 @@ def main():
     scaling = ROOT / "docs/scaling.md"
     text = scaling.read_text("utf-8")
     for marks, name in (OF_FILES, "files"), (OF_SPARK, "spark"):
-        table = ROOT / f"bench/results/{name}.md"
-        text = replaced(text, marks, table.read_text("utf-8").strip())
+        table = (ROOT / f"bench/results/{name}.md").read_text("utf-8")
+        text = replaced(text, marks, table.strip())
     scaling.write_text(text, "utf-8")
 
 
