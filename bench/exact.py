@@ -28,14 +28,16 @@ def _update(n, title, target, **options):
     return _case(name, title, "update", make, target, **options)
 
 
-def _groups(n_groups, title, factor, panel=None, weights=False):
+def _groups(n_groups, title, factor, panel=None, weights=False, threads=1):
+    name = f"groups-{title.partition(' ')[0]}{'-weighted' if weights else ''}"
     return _case(
-        f"groups-{title.partition(' ')[0]}{'-weighted' if weights else ''}",
+        f"{name}-{threads}-threads" if threads > 1 else name,
         f"n=1e7, {title}{', weights' if weights else ''}",
         "weighted groups" if weights else "groups",
         partial(grouped, n_groups=n_groups, weights=weights),
         Target(UPDATE, factor),
         panel=panel,
+        threads=threads,
     )
 
 
@@ -59,6 +61,8 @@ EXACT_CASES = [
         "10 million rows, 1000 groups, weights",
         weights=True,
     ),
+    _groups(1000, "1000 groups", None, threads=2),
+    _groups(1000, "1000 groups", None, weights=True, threads=2),
     _groups(10**6, "1e6 groups", 20.0, "10 million rows, 1 million groups"),
     _groups(
         10**6,

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from fastlogloss._arrow import Columns
 from fastlogloss._batches import Batches
-from fastlogloss._query import Query, read, settled, state_of
+from fastlogloss._query import Query
+from fastlogloss._query_result import read, settled, state_of
 from fastlogloss._sql_result import Result
 from fastlogloss._sql_text import Words, bounded, check_name, check_text, writer
 from fastlogloss.accumulator import LogLossAccumulator

@@ -358,8 +358,6 @@ class TestInvalidRows:
 
     def test_mllib_accepts(self, spark):
         """A probability of 1.7, which is taken for 1."""
-        if CONNECT in os.environ:
-            pytest.skip("one evaluator of MLlib is as good as another")
         data = [(1.0, 1.0, Vectors.dense(1 - p, p)) for p in (0.9, 0.8, 1.7)]
         df = spark.createDataFrame(data, ["label", "prediction", "probability"])
         mllib = MulticlassClassificationEvaluator(metricName="logLoss")
@@ -636,7 +634,6 @@ def test_import_is_lazy(run_python):
     assert 'pip install "fastlogloss[spark]"' in done.stderr.splitlines()[-1]
 
 
-@pytest.mark.skipif(CONNECT in os.environ, reason="it is what runs here")
 def test_connect(tmp_path):
     """Of each of the roads some tests."""
     chosen = (

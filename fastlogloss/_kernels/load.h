@@ -449,6 +449,25 @@ static int load_bits(const View *view, ptrdiff_t first, ptrdiff_t n,
     }
 }
 
+/* Of labels as wide as doubles whether they are that of the second class, as 0.0 or
+   1.0: to make bytes of them takes longer than it saves. */
+#define FLL_SECOND_AS_DOUBLE(name, type)                                               \
+    FLL_256BIT static uint64_t second_as_double_##name(                                \
+        const type *label, ptrdiff_t n, type first, type second, double *out)          \
+    {                                                                                  \
+        ptrdiff_t i;                                                                   \
+        uint64_t neither = 0;                                                          \
+        FLL_UNROLL                                                                     \
+        for (i = 0; i < n; ++i) {                                                      \
+            const uint64_t yes = 0 - (uint64_t)(label[i] == second);                   \
+            neither |= ~(yes | (0 - (uint64_t)(label[i] == first)));                   \
+            out[i] = from_bits(yes & 0x3FF0000000000000ull);                           \
+        }                                                                              \
+        return neither;                                                                \
+    }
+FLL_SECOND_AS_DOUBLE(float64, double)
+FLL_SECOND_AS_DOUBLE(int64, int64_t)
+
 /* The same as 0.0 and 1.0 in `buffer`; or, of doubles that are codes, as they are, in
    place or in `buffer`, still to be looked at. */
 static const double *load_labels(const View *view, ptrdiff_t first, ptrdiff_t n,
@@ -459,6 +478,15 @@ static const double *load_labels(const View *view, ptrdiff_t first, ptrdiff_t n,
     *neither = 0;
     if (view->kind == FLL_FLOAT64 && !classes->real)
         return load_doubles(view, first, n, 1, items, buffer);
+    if (view->size == 8 && (classes->real || classes->whole)) {
+        const void *x = load_items(view, first, n, 1, items);
+        *neither = classes->real
+                       ? second_as_double_float64(x, n, classes->real[0],
+                                                  classes->real[1], buffer)
+                       : second_as_double_int64(x, n, classes->whole[0],
+                                                classes->whole[1], buffer);
+        return buffer;
+    }
     *neither = (uint64_t)load_bits(view, first, n, classes, items, buffer, bits);
     doubles_of_uint8(bits, n, buffer);
     return buffer;

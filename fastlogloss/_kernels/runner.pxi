@@ -340,7 +340,10 @@ cdef void prepare(Call* call, int n_threads) noexcept nogil:
         and call.classes.n == 0
         and call.as_bytes
     )
-    call.as_bytes &= not call.y.in_place or call.classes.n > 0
+    if call.classes.n > 0:
+        call.as_bytes &= call.y.size < 8
+    else:
+        call.as_bytes &= not call.y.in_place
     call.block_rows = block_rows(task)
     n_threads = max(1, n_threads)
     # Few models are shared out by their blocks.

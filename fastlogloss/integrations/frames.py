@@ -24,7 +24,7 @@ from fastlogloss._batches import Batches
 from fastlogloss._errors import shortened
 from fastlogloss._exact import empty_state
 from fastlogloss._lazy_frames import LazyColumns, collected
-from fastlogloss._query import read, settled, state_of
+from fastlogloss._query_result import read, settled, state_of
 from fastlogloss.accumulator import LogLossAccumulator
 from fastlogloss.groups import GroupedLogLoss
 
