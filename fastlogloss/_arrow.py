@@ -23,7 +23,8 @@ Add = Callable[[Problem, Any], Sums]  # what takes a problem and the keys of its
 Sift = Callable[[Any], Any]  # what leaves rows out of a batch
 
 # Batches and files that datasets read ahead: what they hold is memory.
-READAHEAD = {"batch_readahead": 4, "fragment_readahead": 1}
+_READAHEAD = {"batch_readahead": 4, "fragment_readahead": 1}
+PARQUET_BUFFER = 1 << 20  # bytes of a column of a file that are read at once
 
 
 class Columns:
@@ -211,7 +212,8 @@ def open_stream(source: Any, columns: Columns) -> Any:
         return pyarrow.Table.from_pandas(part, preserve_index=False).to_reader()
     if hasattr(source, "scanner") and hasattr(source, "schema"):  # a dataset
         columns.check(source.schema.names)
-        return source.scanner(columns=columns.names, **READAHEAD).to_reader()
+        options = _READAHEAD | _options_of_parquet(source)
+        return source.scanner(columns=columns.names, **options).to_reader()
     if module == "polars" and hasattr(source, "get_columns"):
         columns.check(source.columns)
         # To select() some names are patterns.
@@ -237,6 +239,20 @@ def open_stream(source: Any, columns: Columns) -> Any:
         )
     columns.check(reader.schema.names)
     return reader
+
+
+def _options_of_parquet(dataset: Any) -> dict[str, Any]:
+    """Options for Parquet files that are here: by default they stay in memory."""
+    from pyarrow import fs
+    from pyarrow.dataset import ParquetFileFormat, ParquetFragmentScanOptions
+
+    is_parquet = isinstance(getattr(dataset, "format", None), ParquetFileFormat)
+    if not is_parquet or not isinstance(dataset.filesystem, fs.LocalFileSystem):
+        return {}
+    options = ParquetFragmentScanOptions(
+        pre_buffer=False, use_buffered_stream=True, buffer_size=PARQUET_BUFFER
+    )
+    return {"fragment_scan_options": options}
 
 
 def _of_spark(source: Any, names: list[str]) -> Any:

@@ -706,3 +706,22 @@ class TestProcess:
         assert done.returncode == 2
         assert "fastlogloss[cli]" in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak of memory")
+def test_memory_does_not_grow_with_the_file(run_python, tmp_path):
+    """Not even with a group of rows: a file of 60 MB, all of one."""
+    n, peaks = 7_000_000, []
+    for size in (1000, n):
+        p = np.random.default_rng(0).random(size)
+        table = pa.table({"click": (p > 0.5).astype(np.int8), "p": p})
+        pa.parquet.write_table(table, tmp_path / "a.parquet", row_group_size=n)
+        code = (
+            "import sys; from fastlogloss.cli import main; main(sys.argv[1:])\n"
+            "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
+        )
+        arguments = ["score", str(tmp_path / "a.parquet"), *CLICK]
+        peaks.append(int(run_python("-c", code, *arguments).stdout.split()[-1]))
+    assert os.path.getsize(tmp_path / "a.parquet") > 55e6
+    # Batches that are read ahead and memory that is kept for the next ones, in KiB.
+    assert peaks[1] - peaks[0] < 48 * 1024, peaks

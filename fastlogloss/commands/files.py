@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from fastlogloss._arrow import Columns
+from fastlogloss._arrow import PARQUET_BUFFER, Columns
 from fastlogloss._arrow_arrays import import_pyarrow, is_text
 from fastlogloss.commands.stream import Stream
 
@@ -136,11 +136,13 @@ class File:
     def _parquet(self, columns: Columns) -> Iterator[Any]:
         from pyarrow import parquet
 
-        with parquet.ParquetFile(self.path) as file:
+        # By default all that has been read of a file would stay in memory.
+        options: Any = {"pre_buffer": False, "buffer_size": PARQUET_BUFFER}
+        with parquet.ParquetFile(self.path, **options) as file:
             names = self._wanted(columns, file.schema_arrow.names)
             keys = {*columns.by, *columns.label} & {*names}
             texts = [n for n in keys if is_text(file.schema_arrow.field(n).type)]
-        with parquet.ParquetFile(self.path, read_dictionary=texts) as file:
+        with parquet.ParquetFile(self.path, read_dictionary=texts, **options) as file:
             n, total = 0, max(file.metadata.num_rows, 1)
             for batch in file.iter_batches(_BATCH, columns=names):
                 n += len(batch)
