@@ -257,12 +257,11 @@ def _options_of_parquet(dataset: Any) -> dict[str, Any]:
 
 def _of_spark(source: Any, names: list[str]) -> Any:
     """A reader of some columns of a Spark data frame, whose streams take no dots."""
-    from pyspark.sql.functions import col
-
     pyarrow = import_pyarrow()
-    quoted = [f"`{name.replace('`', '``')}`" for name in names]
-    numbered = [col(name).alias(f"c{i}") for i, name in enumerate(quoted)]
-    reader = pyarrow.RecordBatchReader.from_stream(source.select(*numbered))
+    there = list(source.columns)
+    numbered = source.toDF(*(f"c{i}" for i in range(len(there))))
+    picked = numbered.select(*(f"c{there.index(name)}" for name in names))
+    reader = pyarrow.RecordBatchReader.from_stream(picked)
     named = [f.with_name(name) for f, name in zip(reader.schema, names, strict=True)]
     batches = (batch.rename_columns(names) for batch in reader)
     return pyarrow.RecordBatchReader.from_batches(pyarrow.schema(named), batches)

@@ -16,7 +16,7 @@ from fastlogloss._arrow_arrays import (
     plain,
     width_of,
 )
-from fastlogloss._query import LEAST, MOST
+from fastlogloss._exact import LEAST_WEIGHT, MOST_WEIGHT
 
 
 class Sift:
@@ -78,7 +78,7 @@ class Sift:
             batch = self._without(batch, infinite, f"{name} is not finite")
         if len(batch):
             size = np.abs(matrix(batch, (name,)).astype(np.float64))
-            outside = (size != 0) & ~((size >= LEAST) & (size <= MOST))
+            outside = (size != 0) & ~((size >= LEAST_WEIGHT) & (size <= MOST_WEIGHT))
             batch = self._without(batch, outside, f"{name} is out of range")
         return batch
 

@@ -16,6 +16,7 @@ UNIT = 1080
 _BITS = UNIT + 1024 + 63  # of a sum of as many doubles as 64 bits count
 FORMAT = 1  # of what `to_dict` writes
 ROW_LOSSES = 1  # of the row losses: states of others do not add up to one
+LEAST_WEIGHT, MOST_WEIGHT = 2.0**-300, 2.0**300  # in size, as in `sinks_exact.pxi`
 SUMS = ("w", "wl", "w2", "w2l", "w2l2", "w3", "w3l", "w3l2", "w3l3")
 COUNTS = ("rows", "of_weight_zero", "infinite", "minus_infinite", "beyond_range")
 

@@ -27,6 +27,7 @@ from fastlogloss._errors import (
     place,
     raise_changed,
 )
+from fastlogloss._exact import LEAST_WEIGHT, MOST_WEIGHT
 from fastlogloss._labels import Codes
 from fastlogloss._problem import Problem, Scores
 from fastlogloss._sums import Sum, sum_of_products
@@ -211,7 +212,7 @@ def explain_weight(problem: Problem) -> str:
     at = find(lambda w: ~np.isfinite(w), w)
     if at is not None:
         return f"sample_weight must be finite, got {w[at]} in {place(at)}"
-    least, most = 2.0**-300, 2.0**300
+    least, most = LEAST_WEIGHT, MOST_WEIGHT
 
     def is_beyond(w: Array) -> Any:
         size = np.abs(w.astype(np.float64))

@@ -27,12 +27,10 @@ from typing import Any, Protocol
 from fastlogloss._arrays import sum_tolerance
 from fastlogloss._arrow import Columns
 from fastlogloss._batches import Batches
-from fastlogloss._exact import SUMS
+from fastlogloss._exact import LEAST_WEIGHT, MOST_WEIGHT, SUMS
 
 Expression = Any  # of an engine; it has + - * / & < <= > >=
 Selection = dict[str, Expression]
-
-LEAST, MOST = 2.0**-300, 2.0**300  # of weights, as of exact sums
 
 
 class Words(Protocol):
@@ -135,7 +133,7 @@ class Query:
         wrong = lit(0)
         if self.is_weighted:
             w = words.absolute(col("w"))
-            in_range = (w <= lit(MOST)) & (w >= lit(LEAST))
+            in_range = (w <= lit(MOST_WEIGHT)) & (w >= lit(LEAST_WEIGHT))
             zero = words.equal(w, lit(0.0))
             wrong = choose(in_range, wrong, choose(zero, wrong, lit(3)))
         low, high = (-math.inf, math.inf) if self._logits else (0.0, 1.0)

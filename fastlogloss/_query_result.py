@@ -76,10 +76,17 @@ def read(found: Mapping[str, Any], n_classes: int) -> Found:
     return Found(sums, *bad, counts("n_off_one"))
 
 
+def skips(on_invalid: Any) -> bool:
+    """Whether rows that are not valid are left out, as the argument says."""
+    if on_invalid not in ("error", "skip"):
+        raise ValueError(f'on_invalid must be "error" or "skip", got {on_invalid!r}')
+    return bool(on_invalid == "skip")
+
+
 def settled(
     found: Found,
     columns: Columns | None = None,
-    skips: bool = False,
+    leaves_out: bool = False,
     n_listed: int = 0,
 ) -> Sums:
     """The sums, where all rows are valid or are to be skipped; it warns as it must.
@@ -107,7 +114,7 @@ def settled(
     bad = [(int(n.sum()), reason) for n, reason in reasons]
     n_bad = sum(n for n, _ in bad)
     n_valid = int(found.sums.n_samples.sum())
-    if n_bad and not skips:
+    if n_bad and not leaves_out:
         words = "; ".join(f"in {n} {reason}" for n, reason in bad if n)
         raise ValueError(
             f"{n_bad} of {n_bad + n_valid} rows are not valid: {words} "

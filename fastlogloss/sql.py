@@ -6,7 +6,7 @@ from typing import Any, Literal
 from fastlogloss._arrow import Columns
 from fastlogloss._batches import Batches
 from fastlogloss._query import Query
-from fastlogloss._query_result import read, settled, state_of
+from fastlogloss._query_result import read, settled, skips, state_of
 from fastlogloss._sql_result import Result
 from fastlogloss._sql_text import Words, bounded, check_name, check_text, writer
 from fastlogloss.accumulator import LogLossAccumulator
@@ -208,8 +208,7 @@ def from_sums(
     >>> sql.from_sums(engine.sql(text), by="site")
     GroupedLogLoss(n_groups=2, n_samples=3, loss=0.2284)
     """
-    if on_invalid not in ("error", "skip"):
-        raise ValueError(f"on_invalid must be 'error' or 'skip', got {on_invalid!r}")
+    leaves_out = skips(on_invalid)
     by = [by] if isinstance(by, str) else by
     if by is not None and not (
         isinstance(by, list | tuple) and by and all(isinstance(n, str) for n in by)
@@ -222,7 +221,7 @@ def from_sums(
         )
     batches = result.batches(classes)
     found = read(result.sums(batches), len(batches.classes))
-    sums = settled(found, skips=on_invalid == "skip")
+    sums = settled(found, leaves_out=leaves_out)
     if by is None:
         return LogLossAccumulator._of(batches, state_of(sums))
     keys = tuple(map(result.keys, by))

@@ -646,7 +646,7 @@ def test_wrong_rows():
     for by in ([], 7, [7], ()):
         with pytest.raises(TypeError, match="by must be names of columns"):
             sql.from_sums([PLAIN], by=by)
-    with pytest.raises(ValueError, match="on_invalid must be 'error' or 'skip'"):
+    with pytest.raises(ValueError, match='on_invalid must be "error" or "skip"'):
         sql.from_sums(PLAIN, on_invalid="ignore")
     with pytest.raises(ValueError, match="there are 3 classes, but 2 columns class_0"):
         sql.from_sums(PLAIN, classes=["a", "b", "c"])

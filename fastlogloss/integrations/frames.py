@@ -24,7 +24,7 @@ from fastlogloss._batches import Batches
 from fastlogloss._errors import shortened
 from fastlogloss._exact import empty_state
 from fastlogloss._lazy_frames import LazyColumns, collected
-from fastlogloss._query_result import read, settled, state_of
+from fastlogloss._query_result import read, settled, skips, state_of
 from fastlogloss.accumulator import LogLossAccumulator
 from fastlogloss.groups import GroupedLogLoss
 
@@ -107,8 +107,7 @@ def log_loss(
     >>> found.exact
     False
     """
-    if on_invalid not in ("error", "skip"):
-        raise ValueError(f'on_invalid must be "error" or "skip", got {on_invalid!r}')
+    leaves_out = skips(on_invalid)
     native = nw.to_native(frame, pass_through=True)
     if nw.dependencies.is_dask_dataframe(native):
         raise TypeError(
@@ -116,7 +115,7 @@ def log_loss(
             "exact"
         )
     names = label, proba, logit, weight, () if by is None else by
-    asked = _Asked(names, classes, eps, on_invalid == "skip")
+    asked = _Asked(names, classes, eps, leaves_out)
     try:
         known = nw.from_native(native)
     except (TypeError, ValueError):  # batches, datasets; columns of one name

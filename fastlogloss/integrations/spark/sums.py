@@ -34,7 +34,7 @@ from fastlogloss._arrow import Columns, names_of
 from fastlogloss._arrow_arrays import key_column
 from fastlogloss._batches import Batches
 from fastlogloss._query import Query
-from fastlogloss._query_result import read, settled, state_of
+from fastlogloss._query_result import read, settled, skips, state_of
 from fastlogloss.accumulator import LogLossAccumulator
 from fastlogloss.groups import GroupedLogLoss
 from fastlogloss.integrations.spark.shared import one_of, to_array
@@ -184,8 +184,7 @@ def log_loss(
     if not isinstance(df, DataFrame):
         kind = type(df).__name__
         raise TypeError(f"df must be a data frame of Spark, got {kind}")
-    if on_invalid not in ("error", "skip"):
-        raise ValueError(f'on_invalid must be "error" or "skip", got {on_invalid!r}')
+    leaves_out = skips(on_invalid)
     names_of(one_of(probability, logit), "probability" if logit is None else "logit")
     given = (0, 1) if classes is None else classes
     batches = Batches(given, eps, logit is not None)
@@ -221,7 +220,7 @@ def log_loss(
     found = settled(
         read(rows, len(batches.classes)),
         columns,
-        on_invalid == "skip",
+        leaves_out,
         n if picked.are_listed else 0,
     )
     if not query.keys:
