@@ -26,6 +26,7 @@ _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _NULLS = ["", "null", "NULL", "\\N"]
 _BATCH = 1 << 17  # rows
+_FEW = 8  # columns
 _BLOCK = 1 << 20  # bytes
 _CSV_ERROR = re.compile(
     r"In CSV column #(\d+): (?:Row #(\d+): )?(.*)|.*Row #(\d+): (.*)"
@@ -144,7 +145,9 @@ class File:
             texts = [n for n in keys if is_text(file.schema_arrow.field(n).type)]
         with parquet.ParquetFile(self.path, read_dictionary=texts, **options) as file:
             n, total = 0, max(file.metadata.num_rows, 1)
-            for batch in file.iter_batches(_BATCH, columns=names):
+            # Of few columns, threads take more time to meet than they save.
+            threads = len(names) > _FEW
+            for batch in file.iter_batches(_BATCH, columns=names, use_threads=threads):
                 n += len(batch)
                 self.share_read = n / total
                 yield batch
